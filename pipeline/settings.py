@@ -1,0 +1,85 @@
+"""Settings: ``config.yml``, then environment ``CRY_*``, then arguments; the last one wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from pipeline.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+YAMNET_HUB_HANDLE = "https://tfhub.dev/google/yamnet/1"
+
+
+class Settings(BaseSettings):
+    """Everything a user may set. Each field's title, description and bounds feed help texts and pages."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CRY_", yaml_file="config.yml", extra="ignore", env_ignore_empty=True, frozen=True
+    )
+
+    embedder: Literal["auto", "yamnet", "student"] = Field(
+        "auto", title="Embedder", description="auto: YAMNet when it is at hand, else the bundled student."
+    )
+    yamnet_handle: str = Field(
+        YAMNET_HUB_HANDLE,
+        title="YAMNet handle",
+        description="TensorFlow Hub handle or local SavedModel folder.",
+    )
+    yamnet_timeout_s: float = Field(
+        5.0, gt=0, le=300, title="YAMNet time-out", description="Longest wait, in seconds, for the hub to answer."
+    )
+    detection_threshold: float | None = Field(
+        None, ge=0, le=1, title="Detection threshold", description="None: the one shipped with the detector."
+    )
+    reason_threshold: float = Field(
+        0.6, ge=0, le=1, title="Reason threshold", description="Below this best score the answer is 'not sure'."
+    )
+    min_duration_s: float = Field(0.2, gt=0, title="Shortest audio accepted, in seconds")
+    max_duration_s: float = Field(
+        25 * 3600.0, gt=0, title="Longest audio accepted, in seconds", description="A day and an hour by default."
+    )
+    max_bytes: int = Field(8 * 2**30, gt=0, title="Largest file accepted, in bytes")
+    max_upload_bytes: int = Field(200 * 2**20, gt=0, title="Largest upload a page accepts, in bytes")
+    threads: int = Field(
+        2, ge=1, le=256, title="Inference threads", description="Set explicitly: runtimes otherwise count the host's."
+    )
+    artifacts_dir: Path = Field(PROJECT_ROOT / "artifacts", title="Folder of trained models")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over ``config.yml`` in the working directory."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+def get_settings(**overrides: Any) -> Settings:
+    """Read the settings; ``None`` overrides are left to the environment and the file.
+
+    Raises:
+        SettingsError: a value is out of its bounds or unreadable; names the setting and the value.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsError(
+            f"Setting '{name}' cannot be {first.get('input')!r}: {first['msg']}. "
+            f"Set it by argument, by CRY_{name.upper()} or in config.yml."
+        ) from error
