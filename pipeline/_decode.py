@@ -1,0 +1,356 @@
+"""Decoders behind ``audio.py``: libsndfile first, FFmpeg (PyAV) for what it cannot read, arrays as they are.
+
+Every byte here comes from strangers. Formats are held to an allow-list on both libraries, no decoder is ever
+given a path or an address (only an open file object), headers are believed for nothing but a warning, and
+whatever a decoder raises becomes an ``AudioError``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import numpy as np
+import soundfile
+
+from pipeline.errors import AudioError
+
+if TYPE_CHECKING:
+    import av
+
+ACCEPTED = "WAV, FLAC, OGG, MP3, M4A/AAC, WebM/Opus, 3GP or CAF"
+MIN_RATE, MAX_RATE = 1_000, 768_000
+MAX_CHANNELS = 64
+# libsndfile knows many more (MATLAB, sampler and synthesizer files): none of them is a recording of a child.
+SNDFILE_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC", "OGG", "MP3", "CAF"})
+SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC"})
+# Demuxers that read one file and nothing else: no playlist (hls, dash, concat), no device, no generator (lavfi).
+DEMUXERS = "wav,w64,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,caf,aiff,au,amr"
+VALUES_PER_BLOCK = 1 << 17
+
+_LEADS: tuple[tuple[int, bytes, str, bool], ...] = (  # offset, bytes, what it is, worth trying libsndfile
+    (0, b"RIFF", "a RIFF/WAV file", True),
+    (0, b"RIFX", "a RIFX/WAV file", True),
+    (0, b"RF64", "an RF64/WAV file", True),
+    (0, b"riff", "a Wave64 file", True),
+    (0, b"fLaC", "a FLAC file", True),
+    (0, b"OggS", "an Ogg file", True),
+    (0, b"ID3", "an MP3 file", True),
+    (0, b"FORM", "an AIFF file", True),
+    (0, b".snd", "an AU file", True),
+    (0, b"caff", "a CAF file", True),
+    (4, b"ftyp", "an MP4/M4A/3GP file", False),
+    (4, b"moov", "a QuickTime file", False),
+    (0, b"\x1aE\xdf\xa3", "a WebM/Matroska file", False),
+    (0, b"#!AMR", "an AMR file", False),
+    (0, b"%PDF", "a PDF document", False),
+    (0, b"\x89PNG", "a PNG picture", False),
+    (0, b"\xff\xd8\xff", "a JPEG picture", False),
+    (0, b"GIF8", "a GIF picture", False),
+    (0, b"PK\x03\x04", "a ZIP archive or office document", False),
+    (0, b"\x1f\x8b", "a gzip archive", False),
+    (0, b"\x7fELF", "a program", False),
+    (0, b"#EXTM3U", "a playlist", False),
+    (0, b"ffconcat", "a playlist", False),
+)
+_STREAMED_SIZES = (0x7FFFF000, 0)  # a recorder that cannot go back writes 2**31-1 or 2**32-1 (or 0) as length
+
+
+def identify(head: bytes) -> tuple[str, bool]:
+    """Say what a file is from its first bytes (64 are enough), and whether libsndfile should be asked."""
+    for offset, lead, what, sndfile in _LEADS:
+        if head[offset : offset + len(lead)] == lead:
+            return what, sndfile
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        return "an MPEG audio stream", head[1] & 0x06 != 0  # layer bits 00 are ADTS AAC
+    if head and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return "text", False
+    return "nothing that looks like sound", False
+
+
+class Decoder(Protocol):
+    """A recording being decoded, once, from its start.
+
+    ``rate``: sample rate first found, Hz. ``damage``: sentences on what was lost; final after ``blocks`` ended.
+    """
+
+    rate: int
+    damage: list[str]
+
+    def known_duration_s(self) -> float | None:
+        """Length when it is certain (derived from data present, not from a header's claim), else None."""
+
+    def skip(self, seconds: int) -> int:
+        """Jump over whole seconds before reading; returns those really skipped (0 where it cannot)."""
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield ((frames, channels) float32, rate in Hz); full scale is 1.0."""
+
+    def close(self) -> None:
+        """Let go of decoder state (not of the file)."""
+
+
+def open_decoder(file: BinaryIO, name: str) -> Decoder:
+    """Find the decoder for an open, seekable binary file.
+
+    Raises:
+        AudioError: ``not-audio`` or ``no-audio-track``.
+    """
+    file.seek(0)
+    found, try_sndfile = identify(file.read(64))
+    if try_sndfile:
+        file.seek(0)
+        try:
+            return SndfileDecoder(file, name)
+        except (soundfile.SoundFileError, OSError, ValueError, TypeError, RuntimeError):
+            pass  # FFmpeg reads more codecs in the same containers; its refusal is the one reported
+    file.seek(0)
+    return AvDecoder(file, name, found)
+
+
+def check_shape(rate: int, channels: int, name: str) -> None:
+    """Refuse sample rates and channel counts that no recording has."""
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(
+            f"{name}: a sample rate of {rate} Hz was found; {MIN_RATE:,} to {MAX_RATE:,} Hz are accepted.",
+            "not-audio",
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(
+            f"{name}: {channels} channels were found; 1 to {MAX_CHANNELS} are accepted.", "not-audio"
+        )
+
+
+class _Nameless:
+    """A file object without its name: soundfile guesses formats (even header-less RAW) from a name's ending."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell, self.readinto = file.read, file.seek, file.tell, file.readinto  # type: ignore[attr-defined]
+
+    def write(self, _: bytes) -> int:
+        raise OSError("read-only")
+
+
+class SndfileDecoder:
+    """libsndfile over a file object. Opening reads the first block, so that what it cannot decode is known."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._sound = soundfile.SoundFile(_Nameless(file))
+        self.damage: list[str] = []
+        self._failed = False
+        self._done = 0
+        try:
+            self.rate, self._channels = self._sound.samplerate, self._sound.channels
+            if self._sound.format not in SNDFILE_FORMATS:
+                raise soundfile.SoundFileRuntimeError(f"format {self._sound.format} is not accepted")
+            check_shape(self.rate, self._channels, name)
+            self._claimed = self._sound.frames
+            self._size = max(1024, VALUES_PER_BLOCK // self._channels)
+            self._first: np.ndarray | None = self._read()
+            if not len(self._first):
+                raise soundfile.SoundFileRuntimeError("no frames decoded")
+        except Exception:
+            self._sound.close()
+            raise
+
+    def known_duration_s(self) -> float | None:
+        """libsndfile holds PCM lengths to the bytes that are there; compressed lengths are a claim."""
+        raw = self._sound.format in SEEKABLE - {"FLAC"}
+        return self._claimed / self.rate if raw else None
+
+    def skip(self, seconds: int) -> int:
+        if self._sound.format not in SEEKABLE or seconds * self.rate >= self._claimed:
+            return 0
+        try:
+            self._sound.seek(seconds * self.rate)
+        except soundfile.SoundFileError:  # a damaged file: go back and read through it instead
+            self._sound.seek(0)
+            seconds = 0
+        self._first, self._done = None, seconds * self.rate
+        return seconds
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
+        while True:
+            block = self._first if self._first is not None else self._read()
+            self._first = None
+            if not len(block):
+                break
+            self._done += len(block)
+            yield block, self.rate
+        self._note_damage()
+
+    def close(self) -> None:
+        self._sound.close()
+
+    def _read(self) -> np.ndarray:
+        """One block; on a decoding error, the frames before it."""
+        if self._failed:
+            return np.empty((0, self._channels), np.float32)
+        # A failing read leaves what it decoded in the buffer but not its length: mark the rest.
+        buffer = np.full((self._size, self._channels), np.nan, np.float32)
+        try:
+            return self._sound.read(self._size, dtype="float32", always_2d=True, out=buffer)
+        except soundfile.SoundFileError:
+            self._failed = True
+            unread = np.isnan(buffer[:, -1])
+            return buffer[: int(np.argmax(unread)) if unread.any() else self._size]
+
+    def _note_damage(self) -> None:
+        info = self._sound.extra_info
+        cut = re.search(r"\b(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", info)
+        lost_s = (self._claimed - self._done) / self.rate
+        if self._failed or (self._claimed < 2**62 and lost_s > 0.1):
+            self.damage.append(f"it is damaged or cut short: {self._done / self.rate:.1f} s could be read")
+        elif cut and int(cut[2]) < int(cut[1]) < _STREAMED_SIZES[0]:
+            share = int(cut[2]) / int(cut[1])
+            self.damage.append(f"it is cut short: {share:.0%} of the sound its header announces is there")
+        elif "lacks an end-of-stream bit" in info or "Junk after the last page" in info:
+            self.damage.append(
+                f"it ends without its end mark, probably cut short: {self._done / self.rate:.1f} s read"
+            )
+
+
+class AvDecoder:
+    """FFmpeg through PyAV, over a file object, with demuxers held to ``DEMUXERS``."""
+
+    def __init__(self, file: BinaryIO, name: str, found: str) -> None:
+        import av
+
+        self._name, self._found = name, found
+        self.damage: list[str] = []
+        try:
+            self._container: av.container.InputContainer = av.open(
+                _Nameless(file),
+                mode="r",
+                metadata_errors="replace",
+                options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
+            )
+        except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
+            raise AudioError(self._refusal(), "not-audio") from error
+        try:
+            self._stream = self._pick()
+            self.rate = int(self._stream.codec_context.sample_rate or 0)
+            if self.rate:
+                check_shape(self.rate, self._stream.codec_context.channels or 1, name)
+        except AudioError:
+            self._container.close()
+            raise
+
+    def known_duration_s(self) -> float | None:
+        return None
+
+    def skip(self, seconds: int) -> int:
+        return 0
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
+        done_s, bad = 0.0, 0
+        for frame in self._frames():
+            if frame is None:
+                bad += 1
+                continue
+            samples = _frame_samples(frame)
+            check_shape(frame.sample_rate, samples.shape[1], self._name)
+            self.rate = self.rate or frame.sample_rate
+            done_s += len(samples) / frame.sample_rate
+            yield samples, frame.sample_rate
+        self._note_damage(done_s, bad)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _pick(self) -> av.AudioStream:
+        streams = [stream for stream in self._container.streams.audio if stream.codec_context is not None]
+        if streams:
+            return streams[0]
+        if self._container.streams.audio:
+            raise AudioError(
+                f"{self._name}: its sound is in a coding that cannot be read here. Accepted: {ACCEPTED}.",
+                "not-audio",
+            )
+        raise AudioError(
+            f"{self._name}: {self._found} without a sound track was found. Accepted: a file with sound in it "
+            f"({ACCEPTED}).",
+            "no-audio-track",
+        )
+
+    def _frames(self) -> Iterator[av.AudioFrame | None]:
+        """Decoded frames; None for each packet that could not be decoded."""
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.error.FFmpegError, OSError, ValueError):  # the file ends in the middle of something
+                yield None
+                return
+            try:
+                frames = packet.decode()
+            except (av.error.FFmpegError, OSError, ValueError):
+                yield None
+                continue
+            yield from (frame for frame in frames if isinstance(frame, av.AudioFrame) and frame.samples)
+
+    def _note_damage(self, done_s: float, bad: int) -> None:
+        import av
+
+        claimed = self._stream.duration and float(self._stream.duration * self._stream.time_base)
+        claimed = claimed or (self._container.duration or 0) / av.time_base
+        if bad:
+            self.damage.append(f"it is damaged or cut short: {done_s:.1f} s could be read")
+        elif claimed - done_s > max(0.25, 0.01 * done_s):
+            self.damage.append(f"it is cut short: {done_s:.1f} s could be read of {claimed:.1f} s announced")
+
+    def _refusal(self) -> str:
+        if self._found.startswith(("an MP4", "a QuickTime")):
+            return (
+                f"{self._name}: {self._found} was found, but it is damaged or cut short and its index is missing, "
+                f"so no sound can be read from it. Accepted: {ACCEPTED}."
+            )
+        return f"{self._name}: not a readable sound file ({self._found} was found). Accepted: {ACCEPTED}."
+
+
+def _frame_samples(frame: av.AudioFrame) -> np.ndarray:
+    """One decoded FFmpeg frame as (frames, channels) float32."""
+    values = frame.to_ndarray()
+    channels = max(1, frame.layout.nb_channels)
+    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    return to_float(values)
+
+
+def to_float(values: np.ndarray) -> np.ndarray:
+    """Integers to float32 with full scale at 1.0 (uint8 is centred on 128); floats as they are."""
+    if values.dtype == np.uint8:
+        return (values.astype(np.float32) - 128.0) / 128.0
+    if values.dtype.kind == "i":
+        return (values / 2.0 ** (8 * values.dtype.itemsize - 1)).astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused as such
+        return values.astype(np.float32, copy=False)
+
+
+class ArrayDecoder:
+    """Samples that are in memory already."""
+
+    def __init__(self, values: np.ndarray, rate: int) -> None:
+        self._values, self.rate = values, rate
+        self.damage: list[str] = []
+
+    def known_duration_s(self) -> float | None:
+        return len(self._values) / self.rate
+
+    def skip(self, seconds: int) -> int:
+        if seconds * self.rate >= len(self._values):
+            return 0
+        self._values = self._values[seconds * self.rate :]
+        return seconds
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
+        size = max(1024, VALUES_PER_BLOCK // self._values.shape[1])
+        for start in range(0, len(self._values), size):
+            yield to_float(self._values[start : start + size]), self.rate
+
+    def close(self) -> None:
+        self._values = self._values[:0]
