@@ -20,7 +20,7 @@ SHARED = Path(os.environ.get("CRY_SHARED") or ROOT.parent / "shared").resolve()
 
 def _present(path: Path) -> Path:
     if not path.exists():
-        pytest.skip(f"real audio not found: {path} (put the shared folder beside the checkout or set CRY_SHARED)")
+        pytest.skip(f"not found: {path} (put the shared folder beside the checkout or set CRY_SHARED)")
     return path
 
 
@@ -43,7 +43,7 @@ def _no_network() -> Iterator[None]:
 
     def only_here(self: socket.socket, address: Any) -> None:
         if self.family != socket.AF_UNIX and address[0] not in {"127.0.0.1", "::1", "localhost"}:
-            raise OSError(101, f"Network is unreachable (tests connect to this machine only, not {address[0]})")
+            raise OSError(101, f"Network is unreachable ({address[0]}: tests connect to this machine only)")
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
