@@ -6,10 +6,10 @@ calls them 108, but its own sum (with 40 mel bands) is 111. ``acoustic108`` stop
 ``acoustic111`` is the whole list. A model keeps the names it was fitted on and refuses others.
 
 librosa's defaults hold throughout (n_fft 2048, hop 512, 128 mel bands of which the first 40 are kept,
-7 contrast bands). One short-time Fourier transform serves all features, which gives librosa's own numbers; only
-two of librosa's complaints are met before they arise, both without changing a number that means anything:
-silence has no tuning to estimate (0 is used, as librosa does), and the constant-Q transform wants about 2 s
-(shorter sounds are padded with silence, whose frames are dropped again).
+7 contrast bands). One short-time Fourier transform serves all features, which gives librosa's own numbers. Two
+of its complaints are met before they arise: silence has no tuning to estimate (0 is used, as librosa does), and
+the constant-Q transform wants about 2 s (shorter sounds are padded with silence, whose frames are dropped
+again; tonnetz then differs from the plain call by less than 0.01).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ N_MFCC, N_CHROMA, N_MEL, N_MEL_KEPT, N_CONTRAST, N_TONNETZ = 40, 12, 128, 40, 7,
 # Seven octaves of constant-Q, each at half the rate of the one above, each with a window of 512 samples.
 _CQT_MIN_SAMPLES = 512 * 2**6
 _CQT_BINS_PER_OCTAVE = 36
+_MEDIAN = 31  # frames, and bins: librosa's kernel for telling harmonic from percussive
 
 _NAMES_108: tuple[str, ...] = (
     *(f"mfcc_{i:02d}" for i in range(N_MFCC)),
@@ -135,14 +136,36 @@ def _tonnetz(spectrum: np.ndarray, n_samples: int) -> np.ndarray:
     """Tonal centroids of the harmonic part, as ``tonnetz(y=effects.harmonic(y))``; (6, frames)."""
     import librosa
 
-    harmonic, _percussive = librosa.decompose.hpss(spectrum)
-    sound = librosa.istft(harmonic, n_fft=N_FFT, dtype=np.float32, length=n_samples)
+    sound = librosa.istft(_harmonic(spectrum), n_fft=N_FFT, dtype=np.float32, length=n_samples)
     frames = 1 + n_samples // 512
     tuning = _tuning(np.abs(librosa.stft(sound, n_fft=N_FFT)), _CQT_BINS_PER_OCTAVE)
     if n_samples < _CQT_MIN_SAMPLES:
         sound = np.pad(sound, (0, _CQT_MIN_SAMPLES - n_samples))
     chroma = librosa.feature.chroma_cqt(y=sound, sr=SAMPLE_RATE, tuning=tuning)
     return librosa.feature.tonnetz(chroma=chroma[:, :frames], sr=SAMPLE_RATE)
+
+
+def _harmonic(spectrum: np.ndarray) -> np.ndarray:
+    """The harmonic part of a complex spectrum, as ``librosa.decompose.hpss(spectrum)[0]``, several times faster."""
+    import librosa
+
+    magnitude, phase = librosa.magphase(spectrum)
+    along_time = _running_median(magnitude)
+    along_frequency = _running_median(np.ascontiguousarray(magnitude.T)).T
+    return magnitude * librosa.util.softmask(along_time, along_frequency, power=2.0, split_zeros=True) * phase
+
+
+def _running_median(rows: np.ndarray) -> np.ndarray:
+    """Median over _MEDIAN neighbours along each row, as SciPy's 2-D filter with a (1, 31) window.
+
+    SciPy has a far faster filter for one dimension: the rows are mirrored at their ends, laid end to end,
+    filtered as one and cut apart again, so that no row sees its neighbour.
+    """
+    from scipy.ndimage import median_filter
+
+    half = _MEDIAN // 2
+    mirrored = np.pad(rows, ((0, 0), (half, half)), mode="symmetric")
+    return median_filter(mirrored.ravel(), size=_MEDIAN).reshape(mirrored.shape)[:, half:-half]
 
 
 def _tuning(spectrogram: np.ndarray, bins_per_octave: int) -> float:

@@ -1,0 +1,195 @@
+"""Features of every clip with a reason, and of its augmented copies, kept on disk by content.
+
+A value in the cache is keyed by the decoded samples, the kind of copy and the versions of the code that
+computes it, so the cache never needs to be emptied by hand, and work that was interrupted goes on where it
+stopped. An augmented copy is not a new recording: it stays with its clip and its donor (see
+:meth:`ReasonData.rows`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import acoustics
+from pipeline.errors import DataError
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, steps done, steps in all)."""
+
+ORIGINAL = "original"
+AUGMENTED = ("pitch+2", "pitch-2", "stretch0.9", "stretch1.1")
+# "A baby cries" is what these labels say, not why; such clips belong to detection.
+UNSPECIFIC = frozenset({"cry", "crying", "crying_baby", "baby_cry", "unknown"})
+_RECIPE = "1"  # raise when augmentation or features change, so that cached values are not mixed up
+
+
+def default_cache() -> Path:
+    """Folder for cached features and fold scores: ``~/.cache/crylens`` (under XDG_CACHE_HOME when set)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crylens"
+
+
+@dataclass(frozen=True, eq=False)
+class ReasonData:
+    """Clips with reasons, as numbers.
+
+    Attributes:
+        features: (clips, copies, features) float64; copy 0 is the recording itself.
+        labels: (clips,) str, the reason of each clip.
+        groups: (clips,) str, the donor (or session) that must stay on one side of any split.
+        names: (clips,) str, path of each clip relative to the data folder.
+        schema: name of the feature schema.
+        licences: (source, licence) pairs the clips come from, for the model card.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    names: tuple[str, ...]
+    schema: str
+    licences: tuple[tuple[str, str], ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The reasons found, sorted: a new reason is a new folder."""
+        return tuple(sorted(set(self.labels.tolist())))
+
+    @property
+    def encoded(self) -> np.ndarray:
+        """(clips,) int64: index into :attr:`classes`."""
+        return np.searchsorted(np.asarray(self.classes), self.labels).astype(np.int64)
+
+    def rows(self, clips: np.ndarray, *, augmented: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Training rows of the given clips: the recordings, and their augmented copies when asked for.
+
+        Args:
+            clips: (k,) int, indices of clips.
+
+        Returns:
+            X (rows, features) float64; y (rows,) int64; origin (rows,) int64, the clip each row was made from.
+        """
+        copies = self.features.shape[1] if augmented else 1
+        x = self.features[clips, :copies].reshape(len(clips) * copies, -1)
+        origin = np.repeat(clips, copies)
+        return x, self.encoded[origin], origin
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything a fit can see; two data sets with the same one give the same model."""
+        digest = hashlib.sha256(self.schema.encode())
+        digest.update(np.ascontiguousarray(self.features).tobytes())
+        digest.update("\0".join([*self.labels.tolist(), *self.groups.tolist()]).encode())
+        return digest.hexdigest()
+
+
+def augment(samples: np.ndarray, kind: str) -> np.ndarray:
+    """One augmented copy of (n,) float32 samples at 16 kHz: pitch two semitones up or down, or time
+    stretched to rate 0.9 (slower) or 1.1; ``original`` gives the samples back."""
+    if kind == ORIGINAL:
+        return samples
+    import librosa
+
+    if kind.startswith("pitch"):
+        changed = librosa.effects.pitch_shift(
+            samples, sr=acoustics.SAMPLE_RATE, n_steps=float(kind.removeprefix("pitch"))
+        )
+    elif kind.startswith("stretch"):
+        changed = librosa.effects.time_stretch(samples, rate=float(kind.removeprefix("stretch")))
+    else:
+        raise ValueError(f"unknown augmentation '{kind}'; known are {ORIGINAL}, {', '.join(AUGMENTED)}")
+    return np.asarray(changed, dtype=np.float32)
+
+
+def load_data(
+    root: Path,
+    *,
+    schema: str = "acoustic108",
+    augmented: bool = True,
+    per_class: int | None = None,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> ReasonData:
+    """Read every clip under ``root`` that has a reason, with its features and those of its copies.
+
+    Args:
+        root: a folder with a manifest, or with one folder per reason.
+        schema: feature schema.
+        augmented: also compute the augmented copies (five times the work).
+        per_class: keep only the first clips of each reason (by path): a small cut for trying things out.
+        cache_dir: where values are kept; :func:`default_cache` when None.
+
+    Raises:
+        DataError: fewer than two reasons, or a reason with a single clip.
+        AudioError: a clip cannot be read.
+    """
+    from pipeline.audio import load
+    from pipeline.training.data import read_manifest
+
+    clips = [clip for clip in read_manifest(root) if clip.kind == "cry" and clip.label not in UNSPECIFIC]
+    clips.sort(key=lambda clip: (clip.label, clip.path.as_posix()))
+    if per_class is not None:
+        clips = [c for i, c in enumerate(clips) if sum(o.label == c.label for o in clips[:i]) < per_class]
+    _require_usable([clip.label for clip in clips], root)
+    kinds = (ORIGINAL, *AUGMENTED) if augmented else (ORIGINAL,)
+    cache = (cache_dir or default_cache()) / "features"
+    width = len(acoustics.feature_names(schema))
+    features = np.empty((len(clips), len(kinds), width))
+    for i, clip in enumerate(clips):
+        features[i] = cached_features(load(clip.path).samples, kinds, cache)[:, :width]
+        if progress:
+            progress("features", i + 1, len(clips))
+    return ReasonData(
+        features=features,
+        labels=np.asarray([clip.label for clip in clips]),
+        groups=np.asarray([clip.group for clip in clips]),
+        names=tuple(clip.path.relative_to(Path(root).resolve()).as_posix() for clip in clips),
+        schema=schema,
+        licences=tuple(sorted({(clip.source, clip.licence or "not stated") for clip in clips})),
+    )
+
+
+def _require_usable(labels: Sequence[str], root: Path) -> None:
+    """Refuse data no classifier can be fitted on, saying what was found."""
+    counts = {label: list(labels).count(label) for label in sorted(set(labels))}
+    if len(counts) < 2 or min(counts.values()) < 2:
+        found = ", ".join(f"{label}: {count}" for label, count in counts.items()) or "none"
+        raise DataError(
+            f"Training on reasons needs at least two reasons with two recordings each under {root}; found {found}. "
+            "Put recordings into one folder per reason, such as hungry/ and tired/."
+        )
+
+
+def cached_features(samples: np.ndarray, kinds: Sequence[str], cache: Path) -> np.ndarray:
+    """Features of (n,) float32 samples and of their copies; (kinds, 111) float64, in ``acoustic111`` order."""
+    import librosa
+
+    content = hashlib.sha256(np.ascontiguousarray(samples, dtype=np.float32).tobytes())
+    content.update(f"{_RECIPE} librosa {librosa.__version__}".encode())
+    rows = []
+    for kind in kinds:
+        key = content.copy()
+        key.update(kind.encode())
+        place = cache / key.hexdigest()[:2] / f"{key.hexdigest()}.npy"
+        if place.is_file():
+            rows.append(np.load(place))
+            continue
+        values = acoustics.extract(augment(samples, kind), "acoustic111")
+        write_array(place, values)
+        rows.append(values)
+    return np.stack(rows)
+
+
+def write_array(place: Path, values: np.ndarray) -> None:
+    """Save an array so that its presence means it is whole."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".part", delete=False) as part:
+        np.save(part, values)
+    os.replace(part.name, place)
