@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias
 
 import numpy as np
 import soundfile
@@ -25,54 +25,57 @@ MAX_CHANNELS = 64
 # libsndfile knows many more (MATLAB, sampler and synthesizer files): none of them is a recording of a child.
 SNDFILE_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC", "OGG", "MP3", "CAF"})
 SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC"})
-# Demuxers that read one file and nothing else: no playlist (hls, dash, concat), no device, no generator (lavfi).
+# Demuxers that read one file and nothing else: no playlist (hls, dash, concat), device or generator (lavfi).
 DEMUXERS = "wav,w64,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,caf,aiff,au,amr"
 VALUES_PER_BLOCK = 1 << 17
 
-_LEADS: tuple[tuple[int, bytes, str, bool], ...] = (  # offset, bytes, what it is, worth trying libsndfile
-    (0, b"RIFF", "a RIFF/WAV file", True),
-    (0, b"RIFX", "a RIFX/WAV file", True),
-    (0, b"RF64", "an RF64/WAV file", True),
-    (0, b"riff", "a Wave64 file", True),
-    (0, b"fLaC", "a FLAC file", True),
-    (0, b"OggS", "an Ogg file", True),
-    (0, b"ID3", "an MP3 file", True),
-    (0, b"FORM", "an AIFF file", True),
-    (0, b".snd", "an AU file", True),
-    (0, b"caff", "a CAF file", True),
-    (4, b"ftyp", "an MP4/M4A/3GP file", False),
-    (4, b"moov", "a QuickTime file", False),
-    (0, b"\x1aE\xdf\xa3", "a WebM/Matroska file", False),
-    (0, b"#!AMR", "an AMR file", False),
-    (0, b"%PDF", "a PDF document", False),
-    (0, b"\x89PNG", "a PNG picture", False),
-    (0, b"\xff\xd8\xff", "a JPEG picture", False),
-    (0, b"GIF8", "a GIF picture", False),
-    (0, b"PK\x03\x04", "a ZIP archive or office document", False),
-    (0, b"\x1f\x8b", "a gzip archive", False),
-    (0, b"\x7fELF", "a program", False),
-    (0, b"#EXTM3U", "a playlist", False),
-    (0, b"ffconcat", "a playlist", False),
+Reader: TypeAlias = Literal["sndfile", "ffmpeg", "nobody"]
+# "sndfile": libsndfile first, then FFmpeg; "ffmpeg": FFmpeg only; "nobody": known to be no sound.
+_LEADS: tuple[tuple[int, bytes, str, Reader], ...] = (  # offset, bytes, what it is, who may read it
+    (0, b"RIFF", "a RIFF/WAV file", "sndfile"),
+    (0, b"RIFX", "a RIFX/WAV file", "sndfile"),
+    (0, b"RF64", "an RF64/WAV file", "sndfile"),
+    (0, b"riff", "a Wave64 file", "sndfile"),
+    (0, b"fLaC", "a FLAC file", "sndfile"),
+    (0, b"OggS", "an Ogg file", "sndfile"),
+    (0, b"ID3", "an MP3 file", "sndfile"),
+    (0, b"FORM", "an AIFF file", "sndfile"),
+    (0, b".snd", "an AU file", "sndfile"),
+    (0, b"caff", "a CAF file", "sndfile"),
+    (4, b"ftyp", "an MP4/M4A/3GP file", "ffmpeg"),
+    (4, b"moov", "a QuickTime file", "ffmpeg"),
+    (0, b"\x1aE\xdf\xa3", "a WebM/Matroska file", "ffmpeg"),
+    (0, b"#!AMR", "an AMR file", "ffmpeg"),
+    (0, b"%PDF", "a PDF document", "nobody"),
+    (0, b"\x89PNG", "a PNG picture", "nobody"),
+    (0, b"\xff\xd8\xff", "a JPEG picture", "nobody"),
+    (0, b"GIF8", "a GIF picture", "nobody"),
+    (0, b"PK\x03\x04", "a ZIP archive or office document", "nobody"),
+    (0, b"\x1f\x8b", "a gzip archive", "nobody"),
+    (0, b"\x7fELF", "a program", "nobody"),
+    (0, b"#EXTM3U", "a playlist", "nobody"),
+    (0, b"ffconcat", "a playlist", "nobody"),
 )
 _STREAMED_SIZES = (0x7FFFF000, 0)  # a recorder that cannot go back writes 2**31-1 or 2**32-1 (or 0) as length
 
 
-def identify(head: bytes) -> tuple[str, bool]:
-    """Say what a file is from its first bytes (64 are enough), and whether libsndfile should be asked."""
-    for offset, lead, what, sndfile in _LEADS:
+def identify(head: bytes) -> tuple[str, Reader]:
+    """Say what a file is from its first 64 bytes, and who may try to read it."""
+    for offset, lead, what, reader in _LEADS:
         if head[offset : offset + len(lead)] == lead:
-            return what, sndfile
+            return what, reader
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        return "an MPEG audio stream", head[1] & 0x06 != 0  # layer bits 00 are ADTS AAC
-    if head and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
-        return "text", False
-    return "nothing that looks like sound", False
+        # Layer bits 00 are AAC in ADTS frames, which libsndfile would take for MP3.
+        return "an MPEG audio stream", "sndfile" if head[1] & 0x06 else "ffmpeg"
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return "text", "nobody"
+    return "nothing that looks like sound", "ffmpeg"
 
 
 class Decoder(Protocol):
     """A recording being decoded, once, from its start.
 
-    ``rate``: sample rate first found, Hz. ``damage``: sentences on what was lost; final after ``blocks`` ended.
+    ``rate``: sample rate first found, Hz. ``damage``: sentences on what was lost, complete after ``blocks``.
     """
 
     rate: int
@@ -98,8 +101,10 @@ def open_decoder(file: BinaryIO, name: str) -> Decoder:
         AudioError: ``not-audio`` or ``no-audio-track``.
     """
     file.seek(0)
-    found, try_sndfile = identify(file.read(64))
-    if try_sndfile:
+    found, reader = identify(file.read(64))
+    if reader == "nobody":
+        raise AudioError(_refusal(name, found), "not-audio")
+    if reader == "sndfile":
         file.seek(0)
         try:
             return SndfileDecoder(file, name)
@@ -107,6 +112,15 @@ def open_decoder(file: BinaryIO, name: str) -> Decoder:
             pass  # FFmpeg reads more codecs in the same containers; its refusal is the one reported
     file.seek(0)
     return AvDecoder(file, name, found)
+
+
+def _refusal(name: str, found: str) -> str:
+    if found.startswith(("an MP4", "a QuickTime")):
+        return (
+            f"{name}: {found} was found, but it is damaged or cut short and its index is missing, so no "
+            f"sound can be read from it. Accepted: {ACCEPTED}."
+        )
+    return f"{name}: not a readable sound file ({found} was found). Accepted: {ACCEPTED}."
 
 
 def check_shape(rate: int, channels: int, name: str) -> None:
@@ -123,17 +137,16 @@ def check_shape(rate: int, channels: int, name: str) -> None:
 
 
 class _Nameless:
-    """A file object without its name: soundfile guesses formats (even header-less RAW) from a name's ending."""
+    """A file object without its name: soundfile guesses formats from a name's ending (even bare RAW)."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.read, self.seek, self.tell, self.readinto = file.read, file.seek, file.tell, file.readinto  # type: ignore[attr-defined]
-
-    def write(self, _: bytes) -> int:
-        raise OSError("read-only")
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        if hasattr(file, "readinto"):
+            self.readinto = file.readinto
 
 
 class SndfileDecoder:
-    """libsndfile over a file object. Opening reads the first block, so that what it cannot decode is known."""
+    """libsndfile over a file object. Opening reads the first block: what it cannot decode shows at once."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._sound = soundfile.SoundFile(_Nameless(file))
@@ -227,7 +240,7 @@ class AvDecoder:
                 options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
             )
         except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-            raise AudioError(self._refusal(), "not-audio") from error
+            raise AudioError(_refusal(name, found), "not-audio") from error
         try:
             self._stream = self._pick()
             self.rate = int(self._stream.codec_context.sample_rate or 0)
@@ -245,15 +258,28 @@ class AvDecoder:
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
         done_s, bad = 0.0, 0
+        held: list[np.ndarray] = []  # FFmpeg's frames last milliseconds: join them before any arithmetic
+        held_values = 0
+        kind: tuple[int, int, str] = (0, 0, "")  # rate, channels, sample format
         for frame in self._frames():
             if frame is None:
                 bad += 1
                 continue
-            samples = _frame_samples(frame)
-            check_shape(frame.sample_rate, samples.shape[1], self._name)
-            self.rate = self.rate or frame.sample_rate
-            done_s += len(samples) / frame.sample_rate
-            yield samples, frame.sample_rate
+            now = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+            if held and (now != kind or held_values >= VALUES_PER_BLOCK):
+                yield _joined(held, kind), kind[0]
+                held, held_values = [], 0
+            if now != kind:
+                kind = now
+                check_shape(kind[0], kind[1], self._name)
+                self.rate = self.rate or kind[0]
+            held.append(frame.to_ndarray())
+            held_values += held[-1].size
+            done_s += frame.samples / kind[0]
+        if held:
+            yield _joined(held, kind), kind[0]
+        if bad and not done_s:
+            raise AudioError(_refusal(self._name, self._found), "not-audio")
         self._note_damage(done_s, bad)
 
     def close(self) -> None:
@@ -304,21 +330,11 @@ class AvDecoder:
         elif claimed - done_s > max(0.25, 0.01 * done_s):
             self.damage.append(f"it is cut short: {done_s:.1f} s could be read of {claimed:.1f} s announced")
 
-    def _refusal(self) -> str:
-        if self._found.startswith(("an MP4", "a QuickTime")):
-            return (
-                f"{self._name}: {self._found} was found, but it is damaged or cut short and its index is missing, "
-                f"so no sound can be read from it. Accepted: {ACCEPTED}."
-            )
-        return f"{self._name}: not a readable sound file ({self._found} was found). Accepted: {ACCEPTED}."
 
-
-def _frame_samples(frame: av.AudioFrame) -> np.ndarray:
-    """One decoded FFmpeg frame as (frames, channels) float32."""
-    values = frame.to_ndarray()
-    channels = max(1, frame.layout.nb_channels)
-    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
-    return to_float(values)
+def _joined(frames: list[np.ndarray], kind: tuple[int, int, str]) -> np.ndarray:
+    """Decoded FFmpeg frames (planar: (channels, n), else (1, n * channels)) as one (n, channels) float32."""
+    values = np.concatenate(frames, axis=1)
+    return to_float(values.T if kind[2].endswith("p") else values.reshape(-1, kind[1]))
 
 
 def to_float(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Sound in: path, bytes, file object or array to mono float32 at 16 kHz, whole or in blocks.
 
-``load`` gives one ``Waveform``; ``open_stream`` gives the same samples in blocks, so that a recording of a day is
-never held whole. Both take the same road: limits before and while decoding, channels mixed to their mean,
-one soxr resampler over the whole recording (no seams between blocks).
+``load`` gives one ``Waveform``; ``open_stream`` gives the same samples in blocks, so that a recording of a
+day is never held whole. Both take the same road: limits before and while decoding, channels mixed to their
+mean, one soxr resampler over the whole recording (no seams between blocks).
 
 Mixing is the plain mean of the channels. Two channels of opposite polarity cancel then; when a mix loses more
 than 99 % of its channels' energy, the result carries a warning.
@@ -10,21 +10,18 @@ than 99 % of its channels' energy, the result carries a warning.
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import soxr
 
-from pipeline._decode import ACCEPTED, MAX_CHANNELS, ArrayDecoder, Decoder, check_shape, open_decoder
+from pipeline._decode import ACCEPTED, ArrayDecoder, Decoder, open_decoder
+from pipeline._inputs import array_decoder, name_of, open_file, printable
 from pipeline.errors import AudioError, SettingsError
 from pipeline.settings import Settings, get_settings
 
@@ -35,8 +32,6 @@ SUPPORTED_SUFFIXES = (
 )  # fmt: skip
 SILENCE_PEAK = 10 ** (-90 / 20)
 _LOUD = 8.0
-_SPOOL_IN_MEMORY = 16 * 2**20
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +78,15 @@ def load(
     """Read a recording, or one stretch of it, as mono float32 at 16 kHz.
 
     Args:
-        source: path, bytes of a file, seekable or plain binary file object (read from its start where it can be
-            rewound, and never closed), ``Waveform``, or array: (n,), (n, channels) or (channels, n), where the
-            shorter axis is the channels (equal axes: the second). Arrays are float (full scale 1.0), int16,
-            int32 or uint8.
+        source: path; bytes of a file; binary file object (read from its start where it can be rewound, and
+            never closed); ``Waveform``; or array, float (full scale 1.0), int16, int32 or uint8, of shape
+            (n,), (n, channels) or (channels, n): the shorter axis is the channels, of equal ones the second.
         sample_rate: Hz; needed for arrays, refused for anything else.
         name: what to call it in messages; default the path, the file object's name or "recording".
         settings: limits of length and size; default the environment's.
         start_s: begin of the stretch, in seconds.
-        duration_s: length of the stretch, in seconds; None reads to the end. Only the stretch is kept in memory.
+        duration_s: length of the stretch, in seconds; None reads to the end. Only the stretch is held in
+            memory; WAV and FLAC are entered at its start, other formats are decoded up to it.
 
     Returns:
         Waveform with samples (n,) float32. Silence is returned like any sound (``is_silent``).
@@ -207,6 +202,8 @@ class AudioStream:
             have = 0
             for piece in self._stretch():
                 self._peak = max(self._peak, float(np.abs(piece).max()))
+                if not math.isfinite(self._peak):  # finite but immense values overflow in the resampler
+                    raise self._non_finite()
                 self._count += len(piece)
                 held.append(piece)
                 have += len(piece)
@@ -266,27 +263,30 @@ class AudioStream:
             mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
             mono = np.ascontiguousarray(mono)
             if not np.isfinite(mono).all():
-                raise AudioError(
-                    f"{self.name}: samples that are NaN or infinite were found; every sample has to be a number.",
-                    "non-finite",
-                )
+                raise self._non_finite()
             if block.shape[1] > 1:
                 self._mono_energy += float(np.dot(mono, mono))
                 self._channel_energy += float(np.square(block).sum()) / block.shape[1]
         return mono
 
+    def _non_finite(self) -> AudioError:
+        return AudioError(
+            f"{self.name}: samples that are NaN or infinite were found; each has to be a number.",
+            "non-finite",
+        )
+
     def _check_length(self) -> None:
         if not self._count:
             if self._start:
                 raise AudioError(
-                    f"{self.name}: it ends before {self._start / SAMPLE_RATE:g} s, where reading should begin.",
+                    f"{self.name}: it ends before {self._start / SAMPLE_RATE:g} s, where to begin.",
                     "too-short",
                 )
             raise AudioError(f"{self.name}: no sound is in it (0 samples). Accepted: {ACCEPTED}.", "empty")
         shortest = self._settings.min_duration_s
         if self._length is None and not self._start and self._count < round(shortest * SAMPLE_RATE):
             raise AudioError(
-                f"{self.name}: only {self.duration_s:.3f} s of sound were found; at least {shortest:g} s are needed.",
+                f"{self.name}: {self.duration_s:.3f} s of sound found; at least {shortest:g} s are needed.",
                 "too-short",
             )
 
@@ -311,16 +311,16 @@ def _open(
     owned: BinaryIO | None = None
     decoder: Decoder
     if isinstance(source, Waveform):
-        label, warnings = _printable(name or source.source), source.warnings
+        label, warnings = printable(name or source.source), source.warnings
         decoder = ArrayDecoder(source.samples[:, None], SAMPLE_RATE)
     elif isinstance(source, np.ndarray):
-        label = _printable(name or "recording")
-        decoder = _array_decoder(source, sample_rate, label)
+        label = printable(name or "recording")
+        decoder = array_decoder(source, sample_rate, label)
     else:
         if sample_rate is not None:
             raise SettingsError("sample_rate is for arrays only; files carry their own.")
-        label = _printable(name or _name_of(source))
-        file, owned = _open_file(source, label, settings)
+        label = printable(name or name_of(source))
+        file, owned = open_file(source, label, settings)
         try:
             decoder = open_decoder(file, label)
         except BaseException:
@@ -350,134 +350,3 @@ def _too_long(name: str, settings: Settings, found: str) -> AudioError:
         "(CRY_MAX_DURATION_S).",
         "too-long",
     )
-
-
-def _array_decoder(values: np.ndarray, sample_rate: int | None, name: str) -> ArrayDecoder:
-    if sample_rate is None or isinstance(sample_rate, bool) or int(sample_rate) != sample_rate:
-        raise SettingsError(f"{name}: an array needs its sample_rate in whole Hz (got {sample_rate!r}).")
-    if values.dtype not in (np.int16, np.int32, np.uint8) and values.dtype.kind != "f":
-        raise AudioError(
-            f"{name}: an array of {values.dtype} was found; float, int16, int32 or uint8 are accepted.",
-            "not-audio",
-        )
-    if values.ndim not in (1, 2):
-        raise AudioError(
-            f"{name}: an array of shape {values.shape} was found; (n,), (n, channels) or (channels, n) are accepted.",
-            "not-audio",
-        )
-    if not values.size:
-        raise AudioError(f"{name}: no sound is in it (an array of shape {values.shape}).", "empty")
-    if values.ndim == 1:
-        values = values[:, None]
-    elif values.shape[0] < values.shape[1]:
-        values = values.T
-    if values.shape[1] > MAX_CHANNELS:
-        raise AudioError(
-            f"{name}: an array of shape {values.shape} was found; one axis has to be 1 to {MAX_CHANNELS} channels.",
-            "not-audio",
-        )
-    check_shape(int(sample_rate), values.shape[1], name)
-    return ArrayDecoder(values, int(sample_rate))
-
-
-def _name_of(source: Any) -> str:
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source) or "(no name)"
-    given = getattr(source, "name", None)
-    return given if isinstance(given, str) and given else "recording"
-
-
-def _printable(name: str) -> str:
-    """Names come with uploads: keep control characters and endless ones out of terminals and logs."""
-    clean = "".join(char if char.isprintable() else "?" for char in name)
-    return clean if len(clean) <= 300 else clean[:297] + "..."
-
-
-def _open_file(source: Any, name: str, settings: Settings) -> tuple[BinaryIO, BinaryIO | None]:
-    """A seekable binary file of accepted size, and the same again when it is ours to close."""
-    if isinstance(source, str | os.PathLike):
-        file = _open_path(os.fspath(source), name)
-        size = os.fstat(file.fileno()).st_size
-        owned: BinaryIO | None = file
-    elif isinstance(source, bytes | bytearray | memoryview):
-        size = memoryview(source).nbytes
-        _check_size(size, name, settings)
-        file = owned = io.BytesIO(source)
-    elif hasattr(source, "read"):
-        file, owned, size = _from_file_object(source, name, settings)
-    else:
-        raise AudioError(
-            f"{name}: a {type(source).__name__} was given; a path, bytes, a binary file object or a numpy array "
-            "are accepted.",
-            "not-audio",
-        )
-    try:
-        _check_size(size, name, settings)
-    except AudioError:
-        if owned is not None:
-            owned.close()
-        raise
-    return file, owned
-
-
-def _check_size(size: int, name: str, settings: Settings) -> None:
-    if not size:
-        raise AudioError(f"{name}: the file is empty (0 bytes). Accepted: {ACCEPTED}.", "empty")
-    if size > settings.max_bytes:
-        raise AudioError(
-            f"{name}: {size:,} bytes were found; at most {settings.max_bytes:,} are accepted (CRY_MAX_BYTES).",
-            "too-large",
-        )
-
-
-def _open_path(path: str | bytes, name: str) -> BinaryIO:
-    """Open a regular file; never waits on a pipe, never touches a device, never takes an address for a path."""
-    # Not blocking, so that opening a pipe returns and can be refused below.
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    )
-    try:
-        if os.path.isdir(path):
-            raise AudioError(
-                f"{name}: this is a directory; a sound file is needed ({ACCEPTED}).", "directory"
-            )
-        descriptor = os.open(path, flags)
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        hint = " Addresses on the network are not fetched; download it first." if "://" in name else ""
-        raise AudioError(f"{name}: there is no such file.{hint}", "missing") from error
-    except OSError as error:
-        raise AudioError(f"{name}: it cannot be opened ({error.strerror}).", "unreadable") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise AudioError(f"{name}: this is a pipe or device; an ordinary sound file is needed.", "unreadable")
-    return os.fdopen(descriptor, "rb")
-
-
-def _from_file_object(source: Any, name: str, settings: Settings) -> tuple[BinaryIO, BinaryIO | None, int]:
-    try:
-        if source.seekable():
-            size = source.seek(0, os.SEEK_END)
-            source.seek(0)
-            if not isinstance(source.read(0), bytes):
-                raise AudioError(f"{name}: opened as text; open it in binary mode ('rb').", "unreadable")
-            return source, None, size
-        return _spool(source, name, settings)
-    except (OSError, ValueError, AttributeError) as error:  # closed, detached, no real file
-        raise AudioError(f"{name}: it cannot be read ({error}).", "unreadable") from error
-
-
-def _spool(source: Any, name: str, settings: Settings) -> tuple[BinaryIO, BinaryIO, int]:
-    """Keep a stream that cannot be rewound, on disk beyond 16 MB, up to the size limit."""
-    spool = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY))
-    size = 0
-    try:
-        while chunk := source.read(_CHUNK):
-            if not isinstance(chunk, bytes):
-                raise AudioError(f"{name}: opened as text; open it in binary mode ('rb').", "unreadable")
-            size += len(chunk)
-            _check_size(size, name, settings)
-            spool.write(chunk)
-    except BaseException:
-        spool.close()
-        raise
-    return spool, spool, size
