@@ -1,0 +1,53 @@
+# make run: the page. make test: every test. Each works alone on a fresh clone; make help lists the rest.
+.POSIX:
+.PHONY: help run run-light test lint setup setup-lite setup-train setup-test clean
+.DEFAULT_GOAL := help
+
+PORT ?= 8501
+ADDRESS ?= localhost
+# Options handed to pytest, for example: make test TESTS="tests/test_cli.py -k jsonl"
+TESTS ?=
+PYTHON ?=
+
+SETUP = PYTHON="$(PYTHON)" sh tools/setup.sh
+PAGE = .venv/bin/python -m streamlit run --server.port $(PORT) --server.address $(ADDRESS) \
+	--server.headless true --browser.gatherUsageStats false
+
+help:
+	@echo "make run         the page: is a baby crying, when, and what can be said about why"
+	@echo "make run-light   the reason-only page, without TensorFlow"
+	@echo "                 (both: PORT=8501 ADDRESS=localhost PYTHON=python3.11)"
+	@echo "make test        every test (TESTS=\"tests/test_cli.py -k jsonl\" for some)"
+	@echo "make lint        style, likely bugs and types"
+	@echo "make setup       only install (also setup-lite, setup-train, setup-test)"
+	@echo "make clean       remove .venv, caches and builds"
+
+run: setup
+	@exec $(PAGE) cry_classify_app.py
+
+run-light: setup-lite
+	@exec $(PAGE) app.py
+
+test: setup-test
+	@sh tools/chromium.sh
+	@.venv/bin/python -m pytest $(TESTS)
+
+lint: setup-test
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+setup:
+	@$(SETUP) full
+
+setup-lite:
+	@$(SETUP) lite
+
+setup-train:
+	@$(SETUP) train
+
+setup-test:
+	@$(SETUP) test
+
+clean:
+	rm -rf .venv .venv.busy build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
