@@ -14,6 +14,7 @@ again; tonnetz then differs from the plain call by less than 0.01).
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from pipeline.audio import Waveform
 
 SAMPLE_RATE = 16_000
-N_FFT = 2048
+N_FFT, HOP = 2048, 512
 N_MFCC, N_CHROMA, N_MEL, N_MEL_KEPT, N_CONTRAST, N_TONNETZ = 40, 12, 128, 40, 7, 6
 # Seven octaves of constant-Q, each at half the rate of the one above, each with a window of 512 samples.
-_CQT_MIN_SAMPLES = 512 * 2**6
-_CQT_BINS_PER_OCTAVE = 36
+_CQT_BINS_PER_OCTAVE, _CQT_OCTAVES = 36, 7
+_CQT_MIN_SAMPLES = 512 * 2 ** (_CQT_OCTAVES - 1)
 _MEDIAN = 31  # frames, and bins: librosa's kernel for telling harmonic from percussive
 
 _NAMES_108: tuple[str, ...] = (
@@ -137,12 +138,60 @@ def _tonnetz(spectrum: np.ndarray, n_samples: int) -> np.ndarray:
     import librosa
 
     sound = librosa.istft(_harmonic(spectrum), n_fft=N_FFT, dtype=np.float32, length=n_samples)
-    frames = 1 + n_samples // 512
+    frames = 1 + n_samples // HOP
     tuning = _tuning(np.abs(librosa.stft(sound, n_fft=N_FFT)), _CQT_BINS_PER_OCTAVE)
     if n_samples < _CQT_MIN_SAMPLES:
         sound = np.pad(sound, (0, _CQT_MIN_SAMPLES - n_samples))
-    chroma = librosa.feature.chroma_cqt(y=sound, sr=SAMPLE_RATE, tuning=tuning)
+    chroma = librosa.feature.chroma_cqt(C=np.abs(_constant_q(sound, tuning)), sr=SAMPLE_RATE)
     return librosa.feature.tonnetz(chroma=chroma[:, :frames], sr=SAMPLE_RATE)
+
+
+def _constant_q(sound: np.ndarray, tuning: float) -> np.ndarray:
+    """Constant-Q transform, as ``librosa.cqt(n_bins=252, bins_per_octave=36)``; (252, frames) complex64.
+
+    Octave by octave from the top, halving the rate each time (Schörkhuber and Klapuri 2010). Most of the
+    library call's time goes into building the filters, which depend on the tuning alone: they are kept.
+    """
+    import librosa
+
+    octaves, lengths = _constant_q_filters(round(tuning, 6))
+    hop, parts = HOP, []
+    for number, (filters, n_fft) in enumerate(octaves):
+        if number:
+            sound = librosa.resample(sound, orig_sr=2, target_sr=1, res_type="soxr_hq", scale=True)
+            hop //= 2
+        spectrum = librosa.stft(sound, n_fft=n_fft, hop_length=hop, window="ones", pad_mode="constant")
+        parts.append(filters.dot(spectrum))
+    frames = min(part.shape[1] for part in parts)
+    stacked = np.concatenate([part[:, :frames] for part in reversed(parts)])
+    return stacked / np.sqrt(lengths)[:, None].astype(np.float32)
+
+
+@functools.lru_cache(maxsize=128)  # tuning comes in steps of 1/100 of a bin
+def _constant_q_filters(tuning: float) -> tuple[list[tuple[Any, int]], np.ndarray]:
+    """Sparse filter bank and transform size of each octave, top first, and all filters' lengths (252,)."""
+    import librosa
+
+    per_octave = _CQT_BINS_PER_OCTAVE
+    lowest = librosa.note_to_hz("C1") * 2.0 ** (tuning / per_octave)
+    frequencies = lowest * 2.0 ** (np.arange(_CQT_OCTAVES * per_octave) / per_octave)
+    width = 2.0 ** (2 / per_octave)
+    alpha = np.full(len(frequencies), (width - 1) / (width + 1))
+    octaves = []
+    for number in range(_CQT_OCTAVES):
+        end = len(frequencies) - number * per_octave
+        part = slice(end - per_octave, end)
+        rate = SAMPLE_RATE / 2**number
+        wavelets, lengths = librosa.filters.wavelet(
+            freqs=frequencies[part], sr=rate, norm=1, pad_fft=True, alpha=alpha[part]
+        )
+        n_fft = wavelets.shape[1]
+        wavelets *= lengths[:, None] / n_fft
+        spectra = np.fft.fft(wavelets, axis=1)[:, : n_fft // 2 + 1]
+        sparse = librosa.util.sparsify_rows(spectra, quantile=0.01, dtype=np.complex64)
+        octaves.append((sparse * np.float32(np.sqrt(2**number)), n_fft))
+    lengths, _cutoff = librosa.filters.wavelet_lengths(freqs=frequencies, sr=SAMPLE_RATE, alpha=alpha)
+    return octaves, lengths
 
 
 def _harmonic(spectrum: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ ORIGINAL = "original"
 AUGMENTED = ("pitch+2", "pitch-2", "stretch0.9", "stretch1.1")
 # "A baby cries" is what these labels say, not why; such clips belong to detection.
 UNSPECIFIC = frozenset({"cry", "crying", "crying_baby", "baby_cry", "unknown"})
-_RECIPE = "1"  # raise when augmentation or features change, so that cached values are not mixed up
+_RECIPE = "2"  # raise when augmentation or features change, so that cached values are not mixed up
 
 
 def default_cache() -> Path:
