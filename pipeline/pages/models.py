@@ -1,0 +1,37 @@
+"""The models, loaded once for all visits of the running program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pipeline.settings import get_settings
+
+if TYPE_CHECKING:
+    from pipeline.analysis import CryPipeline
+    from pipeline.reasons import ReasonModel
+
+
+@st.cache_resource(show_spinner=False, max_entries=3)
+def cry_pipeline(embedder: str) -> CryPipeline:
+    """Both stages with that embedder ("auto", "yamnet" or "student"); a failure is not kept, so a retry may work.
+
+    Raises:
+        CryError: the embedder or a trained model cannot be had; says what to do.
+    """
+    from pipeline.analysis import CryPipeline
+
+    return CryPipeline.load(embedder=embedder, settings=get_settings())
+
+
+@st.cache_resource(show_spinner=False)
+def reason_model() -> ReasonModel:
+    """The second stage alone; never imports TensorFlow.
+
+    Raises:
+        CryError: the trained model cannot be used; says what to do.
+    """
+    from pipeline.reasons import ReasonModel
+
+    return ReasonModel.load(None, get_settings())
