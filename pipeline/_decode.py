@@ -110,7 +110,6 @@ def open_decoder(file: BinaryIO, name: str) -> Decoder:
             return SndfileDecoder(file, name)
         except (soundfile.SoundFileError, OSError, ValueError, TypeError, RuntimeError):
             pass  # FFmpeg reads more codecs in the same containers; its refusal is the one reported
-    file.seek(0)
     return AvDecoder(file, name, found)
 
 
@@ -216,8 +215,7 @@ class SndfileDecoder:
         if self._failed or (self._claimed < 2**62 and lost_s > 0.1):
             self.damage.append(f"it is damaged or cut short: {self._done / self.rate:.1f} s could be read")
         elif cut and int(cut[2]) < int(cut[1]) < _STREAMED_SIZES[0]:
-            share = int(cut[2]) / int(cut[1])
-            self.damage.append(f"it is cut short: {share:.0%} of the sound its header announces is there")
+            self.damage.append(_cut_to(int(cut[2]) / int(cut[1])))
         elif "lacks an end-of-stream bit" in info or "Junk after the last page" in info:
             self.damage.append(
                 f"it ends without its end mark, probably cut short: {self._done / self.rate:.1f} s read"
@@ -231,6 +229,8 @@ class AvDecoder:
         import av
 
         self._name, self._found = name, found
+        self._share = _caf_share(file) if found == "a CAF file" else 1.0
+        file.seek(0)
         self.damage: list[str] = []
         try:
             self._container: av.container.InputContainer = av.open(
@@ -323,12 +323,35 @@ class AvDecoder:
     def _note_damage(self, done_s: float, bad: int) -> None:
         import av
 
-        claimed = self._stream.duration and float(self._stream.duration * self._stream.time_base)
-        claimed = claimed or (self._container.duration or 0) / av.time_base
+        claimed = 0.0
+        if any(name in self._container.format.name for name in ("mov", "matroska", "flac")):
+            claimed = (self._container.duration or 0) / av.time_base  # elsewhere it is a guess by bit rate
         if bad:
             self.damage.append(f"it is damaged or cut short: {done_s:.1f} s could be read")
         elif claimed - done_s > max(0.25, 0.01 * done_s):
             self.damage.append(f"it is cut short: {done_s:.1f} s could be read of {claimed:.1f} s announced")
+        elif self._share < 1:
+            self.damage.append(_cut_to(self._share))
+
+
+def _cut_to(share: float) -> str:
+    return f"it is cut short: {share:.0%} of the sound its header announces is there"
+
+
+def _caf_share(file: BinaryIO) -> float:
+    """Share of the announced sound that a CAF file holds (FFmpeg does not tell when its end is missing)."""
+    size = file.seek(0, 2)
+    at = 8
+    for _ in range(64):  # chunks: four letters, a 64-bit big-endian length, that many bytes
+        file.seek(at)
+        head = file.read(12)
+        if len(head) < 12:
+            break
+        length = int.from_bytes(head[4:], "big", signed=True)
+        if head[:4] == b"data":
+            return min(1.0, (size - at - 12) / length) if length > 0 else 1.0  # -1: up to the end
+        at += 12 + max(0, length)
+    return 1.0
 
 
 def _joined(frames: list[np.ndarray], kind: tuple[int, int, str]) -> np.ndarray:
