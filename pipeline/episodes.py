@@ -89,11 +89,21 @@ class EpisodeRules:
             object.__setattr__(self, "offset_ratio", ratio)
         checks = (
             ("onset", self.onset, 0.0 <= self.onset <= 1.0, "between 0 and 1"),
-            ("offset", self.offset, 0.0 <= self.offset <= self.onset, f"between 0 and the onset, {self.onset!r}"),
+            (
+                "offset",
+                self.offset,
+                0.0 <= self.offset <= self.onset,
+                f"between 0 and the onset, {self.onset!r}",
+            ),
             ("min_duration_s", self.min_duration_s, 0.0 <= self.min_duration_s < math.inf, "0 s or more"),
             ("max_gap_s", self.max_gap_s, 0.0 <= self.max_gap_s < math.inf, "0 s or more"),
             ("hop_s", self.hop_s, 0.0 < self.hop_s < math.inf, "above 0 s"),
-            ("window_s", self.window_s, self.hop_s <= self.window_s < math.inf, f"at least the hop, {self.hop_s!r} s"),
+            (
+                "window_s",
+                self.window_s,
+                self.hop_s <= self.window_s < math.inf,
+                f"at least the hop, {self.hop_s!r} s",
+            ),
             ("offset_ratio", self.offset_ratio, 0.0 <= (self.offset_ratio or 0.0) <= 1.0, "between 0 and 1"),
         )
         for name, value, valid, bounds in checks:
@@ -237,10 +247,11 @@ class EpisodeTracker:
         if self._finished:
             raise RuntimeError("This EpisodeTracker was finished; make a new one.")
         if duration_s is not None:
-            least = self._cell_start(self._count - 1) if self._count else -1.0
+            count, hop_s = self._count, self.rules.hop_s
+            least = self._cell_start(count - 1) if count else -1.0
             if not least < duration_s < math.inf or duration_s < 0:
                 raise CryError(
-                    f"{self._count} windows every {self.rules.hop_s:g} s do not fit audio of {duration_s!r} s: "
+                    f"{count} windows, {hop_s:g} s apart, do not fit audio of {duration_s!r} s: "
                     "give the length of the audio that was scored.",
                     code="duration-invalid",
                 )
@@ -290,7 +301,9 @@ def find_episodes(
     """
     row = np.asarray(scores if hasattr(scores, "__len__") else list(scores), dtype=np.float64)  # type: ignore[arg-type]
     if row.ndim != 1:
-        raise CryError(f"Window scores must be one row of numbers, not an array of shape {row.shape}.", "score-invalid")
+        raise CryError(
+            f"Window scores must be one row of numbers, not an array of shape {row.shape}.", "score-invalid"
+        )
     bad = np.flatnonzero(~((row >= 0.0) & (row <= 1.0)))
     if bad.size:
         raise _bad_score(int(bad[0]), float(row[bad[0]]))
@@ -303,4 +316,6 @@ def find_episodes(
 
 
 def _bad_score(index: int, score: float) -> CryError:
-    return CryError(f"The score of window {index} is {score!r}: scores are numbers from 0 to 1.", "score-invalid")
+    return CryError(
+        f"The score of window {index} is {score!r}: scores are numbers from 0 to 1.", "score-invalid"
+    )

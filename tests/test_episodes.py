@@ -16,7 +16,9 @@ from pipeline.errors import CryError, SettingsError
 
 HOP, WINDOW = 0.48, 1.92
 # Few levels, so that thresholds are met exactly and runs and gaps of every length turn up.
-SCORES = st.lists(st.one_of(st.sampled_from([0.0, 0.2, 0.4, 0.5, 0.6, 0.9, 1.0]), st.floats(0, 1)), max_size=60)
+SCORES = st.lists(
+    st.one_of(st.sampled_from([0.0, 0.2, 0.4, 0.5, 0.6, 0.9, 1.0]), st.floats(0, 1)), max_size=60
+)
 
 
 @st.composite
@@ -61,7 +63,9 @@ def reference(scores: list[float], rules: EpisodeRules, duration_s: float | None
         inside_scores = scores[first : last + 1]
         start, end = edges[first], edges[last + 1]
         if end - start >= rules.min_duration_s - 1e-9:
-            found.append(Episode(start, end, max(inside_scores), math.fsum(inside_scores) / len(inside_scores)))
+            found.append(
+                Episode(start, end, max(inside_scores), math.fsum(inside_scores) / len(inside_scores))
+            )
     return found
 
 
@@ -80,10 +84,13 @@ def test_the_rules_as_written(scores: list[float], rules: EpisodeRules, tail: fl
 
 
 @given(SCORES, rules_(), st.data())
-def test_any_chunking_gives_the_same_episodes(scores: list[float], rules: EpisodeRules, data: st.DataObject) -> None:
+def test_any_chunking_gives_the_same_episodes(
+    scores: list[float], rules: EpisodeRules, data: st.DataObject
+) -> None:
     """Pushing in chunks of any size, looking at ``active`` in between, equals the batch, exactly."""
     duration = last_cell_start(len(scores), rules) + data.draw(st.floats(1e-3, 5))
-    tracker, found, at = EpisodeTracker(rules), [], 0
+    tracker, at = EpisodeTracker(rules), 0
+    found: list[Episode] = []
     while at < len(scores):
         size = data.draw(st.integers(1, 20))
         for score in scores[at : at + size]:
@@ -96,7 +103,9 @@ def test_any_chunking_gives_the_same_episodes(scores: list[float], rules: Episod
 
 @given(SCORES, rules_())
 def test_an_episode_once_active_only_grows_and_is_returned(scores: list[float], rules: EpisodeRules) -> None:
-    tracker, found, seen = EpisodeTracker(rules), [], []
+    tracker = EpisodeTracker(rules)
+    found: list[Episode] = []
+    seen: list[Episode] = []
     for score in scores:
         found += tracker.push(score)
         seen += [tracker.active] if tracker.active else []
@@ -110,12 +119,16 @@ def test_an_episode_once_active_only_grows_and_is_returned(scores: list[float], 
 
 
 @given(SCORES, rules_(min_duration=False))
-def test_an_episode_exists_exactly_when_the_best_score_reaches_onset(scores: list[float], rules: EpisodeRules) -> None:
+def test_an_episode_exists_exactly_when_the_best_score_reaches_onset(
+    scores: list[float], rules: EpisodeRules
+) -> None:
     assert bool(find_episodes(scores, rules)) == (max(scores, default=-1.0) >= rules.onset)
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30), st.data())
-def test_the_verdict_agrees_for_float32_scores_at_their_own_value(scores: list[float], data: st.DataObject) -> None:
+def test_the_verdict_agrees_for_float32_scores_at_their_own_value(
+    scores: list[float], data: st.DataObject
+) -> None:
     row = np.array(scores, dtype=np.float32)
     threshold = data.draw(st.one_of(st.sampled_from([float(s) for s in row]), st.floats(0, 1)))
     rules = EpisodeRules(0.5, 0.3).with_threshold(threshold)
@@ -123,7 +136,9 @@ def test_the_verdict_agrees_for_float32_scores_at_their_own_value(scores: list[f
 
 
 @given(SCORES, rules_(), st.floats(1e-3, 5))
-def test_episodes_are_sorted_disjoint_inside_and_bounded(scores: list[float], rules: EpisodeRules, tail: float) -> None:
+def test_episodes_are_sorted_disjoint_inside_and_bounded(
+    scores: list[float], rules: EpisodeRules, tail: float
+) -> None:
     duration = last_cell_start(len(scores), rules) + tail
     previous_end = 0.0
     for episode in find_episodes(scores, rules, duration_s=duration):
@@ -142,7 +157,9 @@ def test_a_higher_threshold_never_adds_crying(scores: list[float], a: float, b: 
 
 @settings(max_examples=60)
 @given(st.floats(2.0, 20.0), st.floats(2.0, 15.0))
-def test_edges_are_true_to_half_a_hop_when_the_score_is_the_share_of_crying(start: float, length: float) -> None:
+def test_edges_are_true_to_half_a_hop_when_the_score_is_the_share_of_crying(
+    start: float, length: float
+) -> None:
     """The reason for the nearest-centre rule: a window half full of crying is where the edge is."""
     duration, end = 40.0, start + length
     windows = np.arange(int((duration - WINDOW) / HOP) + 1) * HOP
@@ -154,7 +171,8 @@ def test_edges_are_true_to_half_a_hop_when_the_score_is_the_share_of_crying(star
 
 def test_a_clip_that_is_all_cry_is_covered_from_end_to_end() -> None:
     (found,) = find_episodes([0.9] * 11, EpisodeRules(0.5, 0.3), duration_s=6.9)
-    assert (found.start, found.end) == (0.0, pytest.approx(10 * HOP + WINDOW))
+    assert found.start == 0.0
+    assert found.end == pytest.approx(10 * HOP + WINDOW)
     (padded,) = find_episodes([0.9] * 11, EpisodeRules(0.5, 0.3), duration_s=6.5)
     assert padded.end == 6.5
     (short,) = find_episodes([0.9], EpisodeRules(0.5, 0.3), duration_s=0.5)
@@ -167,7 +185,8 @@ def test_hysteresis_holds_but_does_not_start() -> None:
     times = window_times(8, rules)
     assert found.start == pytest.approx(times[2] - HOP / 2)
     assert found.end == pytest.approx(times[4] + HOP / 2)
-    assert found.peak == 0.6 and found.mean == pytest.approx(0.5)
+    assert found.peak == 0.6
+    assert found.mean == pytest.approx(0.5)
 
 
 def test_gaps_shorter_than_the_limit_merge_and_count_in_the_mean() -> None:
@@ -196,7 +215,9 @@ def test_active_appears_once_long_enough_and_is_closed_after_the_gap() -> None:
     assert [closed for closed, _ in seen] == [False, False, False, False, False, True, False]
     tracker = EpisodeTracker(EpisodeRules(0.5, 0.4, max_gap_s=2 * HOP))
     closed = [len(tracker.push(s)) for s in [0, 0.9, 0.9, 0.1, 0.1, 0.1]]
-    assert closed == [0, 0, 0, 0, 1, 0] and tracker.active is None and tracker.finish() == ()
+    assert closed == [0, 0, 0, 0, 1, 0]
+    assert tracker.active is None
+    assert tracker.finish() == ()
 
 
 def test_months_of_scores_take_constant_memory_and_keep_time() -> None:
