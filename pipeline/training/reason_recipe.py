@@ -47,7 +47,7 @@ def build_pipeline(y: np.ndarray, seed: int = 0) -> Any:
         raise DataError(
             "A reason has a single recording left to train on; record it at least twice, or leave its folder out."
         )
-    selector = RandomForestClassifier(n_estimators=100, max_depth=8, random_state=seed, n_jobs=1)
+    selector = RandomForestClassifier(n_estimators=50, max_depth=8, random_state=seed, n_jobs=1)
     return Pipeline(
         [
             ("smote", SMOTE(k_neighbors=min(SMOTE_NEIGHBOURS, smallest - 1), random_state=seed)),
