@@ -31,7 +31,8 @@ LABELLED = 12
 """Above this many episodes their marks carry no words; they would lie on top of each other."""
 
 _CLOCK = (
-    "datum.value >= 3600 ? floor(datum.value / 3600) + ':' + pad(floor(datum.value % 3600 / 60), 2, '0', 'left')"
+    "datum.value >= 3600 ? floor(datum.value / 3600) + ':'"
+    " + pad(floor(datum.value % 3600 / 60), 2, '0', 'left')"
     " + ':' + pad(floor(datum.value % 60), 2, '0', 'left')"
     " : floor(datum.value / 60) + ':' + pad(floor(datum.value % 60), 2, '0', 'left')"
 )
@@ -168,7 +169,7 @@ def score(analysis: Analysis) -> alt.LayerChart:
 
 
 def reasons(result: ReasonResult) -> alt.LayerChart:
-    """For each reason two bars: filled, its calibrated chance for this sound; hollow, how common it is anyway."""
+    """Two bars for each reason: filled, its calibrated chance here; hollow, how common it is anyway."""
     rows = pd.DataFrame(
         [
             {"reason": label_words(name), "of": kind, "chance": chance, "words": f"{chance:.0%}{suffix}"}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pipeline import formats
 from pipeline.errors import CryError
 from pipeline.pages import examine, frame, models, result, sources, texts, verdict
 from pipeline.pages.guard import guarded
@@ -98,7 +99,7 @@ def _result(store: Store, pipe: CryPipeline, settings: Settings) -> None:
     result.listen(sound, outcome)
     _when(store, outcome, analysis, detection, start)
     _why(store, analysis, settings)
-    _keep(store, sound, decided)
+    _keep(store, sound, model, decided)
 
 
 def _words(analysis: Analysis, outcome: Outcome) -> verdict.Verdict:
@@ -116,7 +117,8 @@ def _when(store: Store, outcome: Outcome, analysis: Analysis, name: str, start: 
         name,
         "Detection threshold: lower hears more, higher is surer",
         start,
-        f"It starts at {start:.2f}, chosen on sounds that no model had learned from. Moving it runs no model again.",
+        f"It starts at {start:.2f}, chosen on sounds that no model had learned from. "
+        "Moving it runs no model again.",
     )
     result.sound_charts(outcome, analysis.episodes)
 
@@ -135,7 +137,13 @@ def _why(store: Store, analysis: Analysis, settings: Settings) -> None:
     )
 
 
-def _keep(store: Store, sound: Sound, decided: dict[str, Analysis]) -> None:
+def _keep(store: Store, sound: Sound, model: str, decided: dict[str, Analysis]) -> None:
     st.subheader("Keep or forget", anchor=False)
-    result.downloads(sound, decided)
+    records = {
+        key: decided[key].to_dict()
+        if key in decided
+        else formats.error_record(other.name, store.outcomes[key, model].problem or "", embedder=model)
+        for key, other in store.sounds.items()
+    }
+    result.downloads(records[sound.key], list(records.values()))
     result.removal(store, sound)

@@ -1,4 +1,4 @@
-"""From a sound of the visit to its outcome: the models run once, the figures are drawn once. No Streamlit here."""
+"""From a sound of the visit to its outcome: models run once, figures are drawn once. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 SHORT_S = 600.0
-"""Up to ten minutes are decoded once and kept whole (38 MB) while they are worked on; longer sounds are streamed."""
+"""Up to ten minutes are decoded once and held whole (38 MB) while worked on; longer sounds are streamed."""
 REASON_S = 60.0
 """The light page looks for a reason in the first minute: it does not know where the cry is."""
 
-# What a browser may be told a long upload is. Never guessed from elsewhere: a name that ends in .html must not
-# be served as a page.
+# What a browser may be told a long upload is. Never guessed from elsewhere: a name that ends in .html must
+# not be served as a page.
 _PLAYABLE = {
-    ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".mp4": "audio/mp4", ".aac": "audio/aac", ".flac": "audio/flac",
-    ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg", ".webm": "audio/webm", ".wav": "audio/wav",
+    ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".mp4": "audio/mp4", ".aac": "audio/aac",
+    ".flac": "audio/flac", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg",
+    ".webm": "audio/webm", ".wav": "audio/wav",
 }  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def _blocks(sound: Sound, settings: Settings) -> Iterator[np.ndarray]:
 
 
 def wav_bytes(samples: np.ndarray) -> bytes:
-    """A 16-bit mono 16 kHz WAV file: the one format every browser plays, and exactly what the models heard."""
+    """A 16-bit mono 16 kHz WAV file: every browser plays it, and it is what the models heard."""
     import soundfile
 
     held = io.BytesIO()

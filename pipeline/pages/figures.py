@@ -22,6 +22,8 @@ SCORE_POINTS = 900
 N_FFT = 1_024
 N_MELS = 80
 RANGE_DB = 70.0
+NOTHING_DB = -30.0
+"""Band level of the faintest sound that fills the scale (a tone at -78 dBFS); below, all stays dark."""
 FRAMES_PER_COLUMN = 8
 """At most: a column of a long recording is the mean of this many frames spread evenly over it."""
 TICKS_HZ = (250, 500, 1_000, 2_000, 4_000, 8_000)
@@ -125,7 +127,7 @@ class _Envelope:
 
 
 class _MelColumns:
-    """Mel power at evenly spaced frames, block by block; the frames are chosen so that their number is bounded."""
+    """Mel power at evenly spaced frames, block by block; their number is bounded however long the sound."""
 
     def __init__(self, total: int) -> None:
         from librosa.filters import mel
@@ -174,11 +176,9 @@ def png_address(power: np.ndarray) -> str:
     from PIL import Image
 
     level = 10 * np.log10(np.maximum(power, 1e-10))
-    top = max(
-        float(level.max(initial=-80.0)), -60.0
-    )  # near-silence stays dark instead of showing its noise floor
+    top = float(level.max(initial=NOTHING_DB))
     shade = np.clip((level - top) / RANGE_DB + 1, 0, 1)
-    image = Image.fromarray((shade.T[::-1] * 255).astype(np.uint8), mode=None).convert("P")
+    image = Image.fromarray((shade.T[::-1] * 255).astype(np.uint8))
     image.putpalette(_palette())
     held = io.BytesIO()
     image.save(held, format="PNG", optimize=True)

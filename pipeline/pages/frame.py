@@ -1,4 +1,4 @@
-"""What both pages share around their middle: page set-up, the visit's store, messages, progress, closing words."""
+"""What both pages share around their middle: set-up, the visit's store, messages, progress, closing words."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tell(store: Store) -> None:
 
 
 def hear_pending(store: Store, model: str, examine: Callable[[Sound], Outcome]) -> None:
-    """Run the models over the sounds they have not heard yet, with progress. Interrupted, it goes on next time."""
+    """Run the models over sounds they have not heard, with progress. Interrupted, it goes on next time."""
     waiting = store.pending(model)
     if not waiting:
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @st.cache_resource(show_spinner=False, max_entries=3)
 def cry_pipeline(embedder: str) -> CryPipeline:
-    """Both stages with that embedder ("auto", "yamnet" or "student"); a failure is not kept, so a retry may work.
+    """Both stages with that embedder: "auto", "yamnet" or "student". A failure is not kept: a retry may work.
 
     Raises:
         CryError: the embedder or a trained model cannot be had; says what to do.

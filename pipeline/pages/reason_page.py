@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pipeline import formats
 from pipeline.pages import examine, frame, models, result, sources, texts, verdict
 from pipeline.pages.guard import guarded
 from pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from pipeline.pages.store import Store
+    from pipeline.pages.store import Outcome, Sound, Store
+    from pipeline.reasons import ReasonResult
 
 _MODEL = "reasons"
 
@@ -70,5 +72,23 @@ def _result(store: Store, settings: Settings) -> None:
         result.listen(sound, outcome)
         result.sound_charts(outcome)
         st.subheader("Keep or forget", anchor=False)
-        result.reason_downloads(sound, outcome, decided[sound.key])
+        records = {
+            key: _record(other, store.outcomes[key, _MODEL], decided.get(key))
+            for key, other in store.sounds.items()
+        }
+        result.downloads(records[sound.key], list(records.values()))
     result.removal(store, sound)
+
+
+def _record(sound: Sound, outcome: Outcome, reasons: ReasonResult | None) -> formats.Record:
+    """As the full page's record, with everything about a cry left unknown: it was not looked at."""
+    seconds = outcome.picture.duration_s if outcome.picture else None
+    return {
+        **formats.error_record(sound.name, ""),
+        "duration_s": seconds,
+        "reasons": reasons.to_dict() if reasons else None,
+        "warnings": list(outcome.notes),
+        "notices": ["Whether this is a cry was not checked."],
+        "episodes": None,
+        "error": outcome.problem,
+    }

@@ -1,12 +1,12 @@
 """The middle of a page: which sound, the verdict, the player, the charts, the sliders, the downloads.
 
-Drawn inside a Streamlit fragment: a slider re-decides (``Analysis.decide``) and redraws this part only; no model
-runs and nothing is decoded again.
+Drawn inside a Streamlit fragment: a slider re-decides (``Analysis.decide``) and redraws this part only; no
+model runs and nothing is decoded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -133,18 +133,20 @@ def reasons(result: ReasonResult) -> None:
     st.altair_chart(charts.reasons(result), alt=verdict.reason_description(result))
 
 
-def downloads(sound: Sound, decided: Mapping[str, Analysis]) -> None:
-    """The result on show, or those of all sounds, as JSON and CSV."""
-    everything = len(decided) > 1 and st.checkbox(
-        f"All {len(decided)} results in one file", key="download-all"
+def downloads(shown: formats.Record, everything: Sequence[formats.Record]) -> None:
+    """The result on show, or those of all sounds, as JSON and CSV.
+
+    Args:
+        shown: record of the sound on show.
+        everything: records of all sounds, those without an answer included.
+    """
+    records = [shown]
+    if len(everything) > 1 and st.checkbox(f"All {len(everything)} results in one file", key="download-all"):
+        records = list(everything)
+    stem = "crylens-result" if len(records) == 1 else f"crylens-{len(records)}-results"
+    _download_pair(
+        stem, formats.to_json(records[0] if len(records) == 1 else records), formats.to_csv(records)
     )
-    records = list(decided.values()) if everything else [decided[sound.key]]
-    stem = "crylens-results" if everything else "crylens-result"
-    _download_pair(stem, formats.to_json(records), formats.to_csv(records))
-
-
-def reason_downloads(sound: Sound, outcome: Outcome, reasons: ReasonResult) -> None:
-    """The light page's result as JSON and CSV."""
 
 
 def _download_pair(stem: str, as_json: str, as_csv: str) -> None:

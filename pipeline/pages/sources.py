@@ -1,4 +1,4 @@
-"""The three ways in: upload, record, try it. Each puts sounds into the visit's ``Store`` and does nothing else."""
+"""The three ways in: upload, record, try it. Each only puts sounds into the visit's ``Store``."""
 
 from __future__ import annotations
 

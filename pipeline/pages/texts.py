@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 PRIVACY = (
-    ":material/lock: The sound stays on the computer that runs this page, in memory, and is gone when you close "
-    "the tab. Nothing is sent anywhere else."
+    ":material/lock: The sound stays on the computer that runs this page, in memory, and is gone when you "
+    "close the tab. Nothing is sent anywhere else."
 )
 
 ABOUT_CRY = """

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Kind = Literal["cry", "near-cry", "near-none", "none", "silent"]
 
 NEAR_LOGITS = 0.5
-"""Scores this near the threshold, in log-odds, are called close: 0.38 to 0.62 about a line at 0.5, 0.85 to 0.94
-about one at 0.9. Log-odds, because near 0 and 1 the same distance means much more."""
+"""Scores this near the threshold, in log-odds, are called close: 0.38 to 0.62 about a line at 0.5, 0.85 to
+0.94 about one at 0.9. Log-odds, because near 0 and 1 the same distance means much more."""
 
 ICONS: dict[Kind, str] = {
     "cry": ":material/child_care:",

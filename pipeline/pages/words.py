@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&\"'^=])")
 _JOINER = "\u2060"
-"""Word joiner: invisible, and enough to keep ``www.``, ``a@b.c`` and ``:name:`` from turning into links or emoji."""
+"""Word joiner: invisible; keeps ``www.``, ``a@b.c`` and ``:name:`` from turning into links or emoji."""
 MAX_NAME = 60
 
 
@@ -33,7 +33,7 @@ def plain(text: str) -> str:
     """Text that Streamlit's Markdown shows exactly as it is written: no markup, link, LaTeX or emoji."""
     escaped = _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
     escaped = re.sub(r"(?i)(www)(?=\\\.)", rf"\1{_JOINER}", escaped)
-    return re.sub(r"([:@])", rf"\1{_JOINER}", escaped)
+    return re.sub(r"(:(?!\d\d(?!\d))|@)", rf"\1{_JOINER}", escaped)  # clock times keep their colon
 
 
 def clock(seconds: float) -> str:
@@ -76,7 +76,7 @@ def one_of(items: Sequence[str]) -> str:
 
 
 def in_hundred(probability: float) -> str:
-    """A chance as a natural frequency, easier at night than a decimal: ``84 in 100``, ``fewer than 1 in 100``."""
+    """A chance as a natural frequency, easier than a decimal: ``84 in 100``, ``fewer than 1 in 100``."""
     count = round(probability * 100)
     if count < 1:
         return "fewer than 1 in 100"
