@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 import soundfile
 
+from pipeline._sniff import cut_to, identify, length_is_written, missing_end
 from pipeline.errors import AudioError
 
 if TYPE_CHECKING:
@@ -23,53 +24,17 @@ ACCEPTED = "WAV, FLAC, OGG, MP3, M4A/AAC, WebM/Opus, 3GP or CAF"
 MIN_RATE, MAX_RATE = 1_000, 768_000
 MAX_CHANNELS = 64
 # libsndfile knows many more (MATLAB, sampler and synthesizer files): none of them is a recording of a child.
-SNDFILE_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC", "OGG", "MP3", "CAF"})
+SNDFILE_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC", "OGG", "CAF"})
+# Right when read whole; but read in blocks, soundfile 0.14 with libsndfile 1.2.2 repeats and drops samples of
+# MP3 and Opus (it seeks between reads, which these decoders cannot do exactly): FFmpeg reads both.
+NOT_BY_SNDFILE = frozenset({"OPUS", "MPEG_LAYER_III", "MPEG_LAYER_II", "MPEG_LAYER_I"})
 SEEKABLE = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC"})
 # Demuxers that read one file and nothing else: no playlist (hls, dash, concat), device or generator (lavfi).
 DEMUXERS = "wav,w64,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,caf,aiff,au,amr"
 VALUES_PER_BLOCK = 1 << 17
+MAX_FAILURES = 5_000  # packets in a row that cannot be decoded: minutes of nothing but damage
 
-Reader: TypeAlias = Literal["sndfile", "ffmpeg", "nobody"]
-# "sndfile": libsndfile first, then FFmpeg; "ffmpeg": FFmpeg only; "nobody": known to be no sound.
-_LEADS: tuple[tuple[int, bytes, str, Reader], ...] = (  # offset, bytes, what it is, who may read it
-    (0, b"RIFF", "a RIFF/WAV file", "sndfile"),
-    (0, b"RIFX", "a RIFX/WAV file", "sndfile"),
-    (0, b"RF64", "an RF64/WAV file", "sndfile"),
-    (0, b"riff", "a Wave64 file", "sndfile"),
-    (0, b"fLaC", "a FLAC file", "sndfile"),
-    (0, b"OggS", "an Ogg file", "sndfile"),
-    (0, b"ID3", "an MP3 file", "sndfile"),
-    (0, b"FORM", "an AIFF file", "sndfile"),
-    (0, b".snd", "an AU file", "sndfile"),
-    (0, b"caff", "a CAF file", "sndfile"),
-    (4, b"ftyp", "an MP4/M4A/3GP file", "ffmpeg"),
-    (4, b"moov", "a QuickTime file", "ffmpeg"),
-    (0, b"\x1aE\xdf\xa3", "a WebM/Matroska file", "ffmpeg"),
-    (0, b"#!AMR", "an AMR file", "ffmpeg"),
-    (0, b"%PDF", "a PDF document", "nobody"),
-    (0, b"\x89PNG", "a PNG picture", "nobody"),
-    (0, b"\xff\xd8\xff", "a JPEG picture", "nobody"),
-    (0, b"GIF8", "a GIF picture", "nobody"),
-    (0, b"PK\x03\x04", "a ZIP archive or office document", "nobody"),
-    (0, b"\x1f\x8b", "a gzip archive", "nobody"),
-    (0, b"\x7fELF", "a program", "nobody"),
-    (0, b"#EXTM3U", "a playlist", "nobody"),
-    (0, b"ffconcat", "a playlist", "nobody"),
-)
 _STREAMED_SIZES = (0x7FFFF000, 0)  # a recorder that cannot go back writes 2**31-1 or 2**32-1 (or 0) as length
-
-
-def identify(head: bytes) -> tuple[str, Reader]:
-    """Say what a file is from its first 64 bytes, and who may try to read it."""
-    for offset, lead, what, reader in _LEADS:
-        if head[offset : offset + len(lead)] == lead:
-            return what, reader
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        # Layer bits 00 are AAC in ADTS frames, which libsndfile would take for MP3.
-        return "an MPEG audio stream", "sndfile" if head[1] & 0x06 else "ffmpeg"
-    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
-        return "text", "nobody"
-    return "nothing that looks like sound", "ffmpeg"
 
 
 class Decoder(Protocol):
@@ -154,8 +119,8 @@ class SndfileDecoder:
         self._done = 0
         try:
             self.rate, self._channels = self._sound.samplerate, self._sound.channels
-            if self._sound.format not in SNDFILE_FORMATS:
-                raise soundfile.SoundFileRuntimeError(f"format {self._sound.format} is not accepted")
+            if self._sound.format not in SNDFILE_FORMATS or self._sound.subtype in NOT_BY_SNDFILE:
+                raise soundfile.SoundFileRuntimeError("not a format for libsndfile")
             check_shape(self.rate, self._channels, name)
             self._claimed = self._sound.frames
             self._size = max(1024, VALUES_PER_BLOCK // self._channels)
@@ -215,7 +180,7 @@ class SndfileDecoder:
         if self._failed or (self._claimed < 2**62 and lost_s > 0.1):
             self.damage.append(f"it is damaged or cut short: {self._done / self.rate:.1f} s could be read")
         elif cut and int(cut[2]) < int(cut[1]) < _STREAMED_SIZES[0]:
-            self.damage.append(_cut_to(int(cut[2]) / int(cut[1])))
+            self.damage.append(cut_to(int(cut[2]) / int(cut[1])))
         elif "lacks an end-of-stream bit" in info or "Junk after the last page" in info:
             self.damage.append(
                 f"it ends without its end mark, probably cut short: {self._done / self.rate:.1f} s read"
@@ -229,7 +194,8 @@ class AvDecoder:
         import av
 
         self._name, self._found = name, found
-        self._share = _caf_share(file) if found == "a CAF file" else 1.0
+        self._end = missing_end(file, found)
+        self._counted = length_is_written(file, found)
         file.seek(0)
         self.damage: list[str] = []
         try:
@@ -305,6 +271,7 @@ class AvDecoder:
         import av
 
         packets = self._container.demux(self._stream)
+        failures = 0
         while True:
             try:
                 packet = next(packets)
@@ -317,41 +284,23 @@ class AvDecoder:
                 frames = packet.decode()
             except (av.error.FFmpegError, OSError, ValueError):
                 yield None
+                failures += 1
+                if failures > MAX_FAILURES:
+                    return
                 continue
+            failures = 0
             yield from (frame for frame in frames if isinstance(frame, av.AudioFrame) and frame.samples)
 
     def _note_damage(self, done_s: float, bad: int) -> None:
         import av
 
-        claimed = 0.0
-        if any(name in self._container.format.name for name in ("mov", "matroska", "flac")):
-            claimed = (self._container.duration or 0) / av.time_base  # elsewhere it is a guess by bit rate
+        claimed = (self._container.duration or 0) / av.time_base if self._counted else 0.0
         if bad:
             self.damage.append(f"it is damaged or cut short: {done_s:.1f} s could be read")
         elif claimed - done_s > max(0.25, 0.01 * done_s):
             self.damage.append(f"it is cut short: {done_s:.1f} s could be read of {claimed:.1f} s announced")
-        elif self._share < 1:
-            self.damage.append(_cut_to(self._share))
-
-
-def _cut_to(share: float) -> str:
-    return f"it is cut short: {share:.0%} of the sound its header announces is there"
-
-
-def _caf_share(file: BinaryIO) -> float:
-    """Share of the announced sound that a CAF file holds (FFmpeg does not tell when its end is missing)."""
-    size = file.seek(0, 2)
-    at = 8
-    for _ in range(64):  # chunks: four letters, a 64-bit big-endian length, that many bytes
-        file.seek(at)
-        head = file.read(12)
-        if len(head) < 12:
-            break
-        length = int.from_bytes(head[4:], "big", signed=True)
-        if head[:4] == b"data":
-            return min(1.0, (size - at - 12) / length) if length > 0 else 1.0  # -1: up to the end
-        at += 12 + max(0, length)
-    return 1.0
+        elif self._end:
+            self.damage.append(self._end)
 
 
 def _joined(frames: list[np.ndarray], kind: tuple[int, int, str]) -> np.ndarray:
