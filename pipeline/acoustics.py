@@ -1,15 +1,15 @@
 """Acoustic features of a cry: 108 named numbers (or 111), means over frames, at 16 kHz.
 
 The recipe is the one usually published for telling a cry's reason. It lists 40 MFCC, 12 chroma, mel bands,
-7 spectral contrast, 6 tonnetz, zero-crossing rate, RMS, spectral centroid, bandwidth, rolloff and flatness and
-calls them 108, but its own sum (with 40 mel bands) is 111. ``acoustic108`` stops after the centroid;
+7 spectral contrast, 6 tonnetz, zero-crossing rate, RMS, spectral centroid, bandwidth, rolloff and flatness
+and calls them 108, but its own sum (with 40 mel bands) is 111. ``acoustic108`` stops after the centroid;
 ``acoustic111`` is the whole list. A model keeps the names it was fitted on and refuses others.
 
 librosa's defaults hold throughout (n_fft 2048, hop 512, 128 mel bands of which the first 40 are kept,
-7 contrast bands). One short-time Fourier transform serves all features, which gives librosa's own numbers. Two
-of its complaints are met before they arise: silence has no tuning to estimate (0 is used, as librosa does), and
-the constant-Q transform wants about 2 s (shorter sounds are padded with silence, whose frames are dropped
-again; tonnetz then differs from the plain call by less than 0.01).
+7 contrast bands). One short-time Fourier transform serves all features, which gives librosa's own numbers.
+Two of its complaints are met before they arise: silence has no tuning to estimate (0 is used, as librosa
+does), and the constant-Q transform wants about 2 s (shorter sounds are padded with silence, whose frames are
+dropped again; tonnetz then differs from the plain call by less than 0.01).
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def _checked(sound: Waveform | np.ndarray) -> np.ndarray:
             code="too-short",
         )
     if not np.isfinite(samples).all():
-        raise AudioError("The sound holds NaN or infinite samples; record or export it again.", code="non-finite")
+        raise AudioError(
+            "The sound holds NaN or infinite samples; record or export it again.", code="non-finite"
+        )
     return samples
 
 
@@ -171,6 +173,7 @@ def _constant_q(sound: np.ndarray, tuning: float) -> np.ndarray:
 def _constant_q_filters(tuning: float) -> tuple[list[tuple[Any, int]], np.ndarray]:
     """Sparse filter bank and transform size of each octave, top first, and all filters' lengths (252,)."""
     import librosa
+    import librosa.filters
 
     per_octave = _CQT_BINS_PER_OCTAVE
     lowest = librosa.note_to_hz("C1") * 2.0 ** (tuning / per_octave)
@@ -195,7 +198,7 @@ def _constant_q_filters(tuning: float) -> tuple[list[tuple[Any, int]], np.ndarra
 
 
 def _harmonic(spectrum: np.ndarray) -> np.ndarray:
-    """The harmonic part of a complex spectrum, as ``librosa.decompose.hpss(spectrum)[0]``, several times faster."""
+    """The harmonic part of a complex spectrum, as ``librosa.decompose.hpss(spectrum)[0]``, but faster."""
     import librosa
 
     magnitude, phase = librosa.magphase(spectrum)

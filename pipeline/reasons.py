@@ -1,8 +1,9 @@
 """What the sound says, and cannot say, about why a baby cries.
 
-Scores are the ensemble's raw votes. Probabilities are those scores calibrated on recordings of donors that the
-model had not heard; where the sound carries nothing, they come out close to the base rate, and that is the
-honest answer. The statement says in one sentence how far it can be trusted, from figures measured in training.
+Scores are the ensemble's raw votes. Probabilities are those scores calibrated on recordings of donors that
+the model had not heard; where the sound carries nothing, they come out close to the base rate, and that is
+the honest answer. The statement says in one sentence how far it can be trusted, from figures measured in
+training.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class ReasonResult:
         scores: the ensemble's scores per reason, in [0, 1], summing to 1; not calibrated.
         probabilities: calibrated chances per reason, summing to 1.
         base_rate: share of each reason among the training recordings, summing to 1.
-        prediction_set: the reasons that together hold the true one with probability ``coverage``, likeliest first.
+        prediction_set: the reasons that together hold the true one with probability ``coverage``, likeliest
+        first.
         coverage: what the set was made for, 0.9 in the shipped model.
         statement: one sentence for a parent on how far this can be trusted.
     """
@@ -92,6 +94,17 @@ class Calibration:
     set_threshold: float = 0.0
     coverage: float = 0.9
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Calibration:
+        """The inverse of ``dataclasses.asdict`` after a trip through JSON."""
+        return cls(
+            slope=float(stored["slope"]),
+            offsets=tuple(stored["offsets"]),
+            centre=tuple(stored["centre"]),
+            set_threshold=float(stored["set_threshold"]),
+            coverage=float(stored["coverage"]),
+        )
+
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """(..., classes) ensemble scores -> (..., classes) probabilities, float64, summing to 1."""
         logits = self.slope * (log_scores(scores) - np.asarray(self.centre)) + np.asarray(self.offsets)
@@ -126,8 +139,8 @@ def trust_statement(figures: Mapping[str, Any]) -> str:
 
     Args:
         figures: as training stores them: ``clips``, ``donors``, ``majority`` (name), ``majority_share``,
-            ``accuracy``, ``balanced_accuracy``, ``chance`` (fractions) and ``lift`` (bool: on donors kept apart,
-            calibrated chances were closer to the truth than the base rate, beyond doubt).
+            ``accuracy``, ``balanced_accuracy``, ``chance`` (fractions) and ``lift`` (bool: on donors kept
+            apart, calibrated chances were closer to the truth than the base rate, beyond doubt).
     """
     heard = f"{figures['clips']} recordings from {figures['donors']} families it had not heard"
     usual = figures["majority"].replace("_", " ")
@@ -138,8 +151,9 @@ def trust_statement(figures: Mapping[str, Any]) -> str:
             "so take these chances as how common each reason is, not as what this cry means."
         )
     return (
-        f"On {heard}, the sound told a little about the reason (each reason found {figures['balanced_accuracy']:.0%} "
-        f"of the time on average, against {figures['chance']:.0%} by chance): a hint, not an answer."
+        f"On {heard}, the sound told a little about the reason (each reason found "
+        f"{figures['balanced_accuracy']:.0%} of the time on average, against {figures['chance']:.0%} by "
+        "chance): a hint, not an answer."
     )
 
 
@@ -183,14 +197,11 @@ class ReasonModel:
         schema = artifact.manifest["schema"]
         _require_schema(schema)
         stored = json.loads(artifact.read_bytes(CALIBRATION_FILE))
-        calibration = Calibration(
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in stored["calibration"].items()}
-        )
         model = cls(
             classes=tuple(schema["classes"]),
             schema=schema["name"],
             estimator=artifact.load_joblib(MODEL_FILE),
-            calibration=calibration,
+            calibration=Calibration.from_dict(stored["calibration"]),
             base_rate=stored["base_rate"],
             statement=trust_statement(stored["figures"]),
             default_threshold=settings.reason_threshold,
@@ -204,8 +215,9 @@ class ReasonModel:
         found = (self.estimator.n_features_in_, [int(c) for c in self.estimator.classes_])
         if wanted != found or set(self.base_rate) != set(self.classes):
             raise ArtifactError(
-                f"The reasons model does not fit its manifest: {found[0]} features and {len(found[1])} reasons "
-                f"instead of {wanted[0]} and {len(self.classes)}. Train it again (crylens train reasons)."
+                f"The reasons model does not fit its manifest: {found[0]} features and {len(found[1])} "
+                f"reasons instead of {wanted[0]} and {len(self.classes)}. "
+                "Train it again (crylens train reasons)."
             )
 
     def classify(self, waveform: Waveform | np.ndarray, threshold: float | None = None) -> ReasonResult:
@@ -222,7 +234,9 @@ class ReasonModel:
         threshold = checked_threshold(self.default_threshold if threshold is None else threshold)
         return self.classify_features(acoustics.extract(waveform, self.schema), self.schema, threshold)
 
-    def classify_features(self, features: np.ndarray, schema: str, threshold: float | None = None) -> ReasonResult:
+    def classify_features(
+        self, features: np.ndarray, schema: str, threshold: float | None = None
+    ) -> ReasonResult:
         """As :meth:`classify`, from (features,) float64 that were extracted under ``schema``.
 
         Raises:
@@ -265,6 +279,7 @@ def _require_schema(schema: Mapping[str, Any]) -> None:
         where = next((i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), len(theirs))
         raise ArtifactError(
             f"The reasons model was fitted on other features than '{name}' has here ({len(theirs)} against "
-            f"{len(ours)} names, first difference at number {where}). Train it again (crylens train reasons).",
+            f"{len(ours)} names, first difference at number {where}). "
+            "Train it again (crylens train reasons).",
             code="schema-mismatch",
         )

@@ -61,7 +61,9 @@ def test_short_sound_stays_close_to_plain_librosa(a_cry: Path) -> None:
     ours = acoustics.extract(samples, "acoustic111")
     tonnetz = slice(99, 105)
     assert np.abs(ours[tonnetz] - plain[tonnetz]).max() < 0.01
-    np.testing.assert_allclose(np.delete(ours, range(99, 105)), np.delete(plain, range(99, 105)), rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(
+        np.delete(ours, range(99, 105)), np.delete(plain, range(99, 105)), rtol=2e-5, atol=2e-5
+    )
 
 
 ODD_SOUNDS = {
@@ -98,7 +100,9 @@ def test_louder_sound_has_larger_rms_and_same_centroid(a_cry: Path) -> None:
     names = acoustics.feature_names()
     quiet, loud = acoustics.extract(samples * 0.25), acoustics.extract(samples)
     assert loud[names.index("rms")] == pytest.approx(4 * quiet[names.index("rms")], rel=1e-5)
-    assert loud[names.index("spectral_centroid")] == pytest.approx(quiet[names.index("spectral_centroid")], rel=1e-4)
+    assert loud[names.index("spectral_centroid")] == pytest.approx(
+        quiet[names.index("spectral_centroid")], rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(

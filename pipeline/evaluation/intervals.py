@@ -1,8 +1,8 @@
 """How sure a figure is: bootstrap over groups, and permutation against chance.
 
 Recordings of one donor resemble each other, so recordings are not independent and an interval over recordings
-would be too narrow. Whole groups are drawn (a cluster bootstrap: Field and Welsh 2007, J. R. Stat. Soc. B 69), and
-labels are shuffled in whole groups.
+would be too narrow. Whole groups are drawn (a cluster bootstrap: Field and Welsh 2007, J. R. Stat. Soc. B
+69), and labels are shuffled in whole groups.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def bootstrap_by_group(
 def permute_in_groups(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Labels dealt anew to whole groups: each group receives another group's row of labels.
 
-    Groups exchange their labels with groups of the same size, so that what recordings of one donor share stays
-    together; a group whose size no other has keeps its own. Under the hypothesis that sound says nothing
-    about the label every such deal is equally likely.
+    Groups exchange their labels with groups of the same size, so that what recordings of one donor share
+    stays together; a group whose size no other has keeps its own. Under the hypothesis that sound says
+    nothing about the label every such deal is equally likely.
 
     Args:
         labels: (n,) labels of the items.

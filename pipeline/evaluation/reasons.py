@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import SettingsError
 from pipeline.evaluation.intervals import bootstrap_by_group, permutation_test
-from pipeline.training.reason_calibration import log_loss, nested
+from pipeline.training.reason_calibration import log_loss, nested, of_true_class
 from pipeline.training.reason_features import Progress, ReasonData, default_cache, load_data
 from pipeline.training.reason_recipe import PROTOCOLS, FoldScores, Protocol, out_of_fold
 
@@ -33,8 +33,9 @@ def metrics(y: np.ndarray, scores: np.ndarray) -> dict[str, float]:
         scores: (n, classes) float, each row summing to 1.
 
     Returns:
-        accuracy; balanced accuracy (mean recall of the classes present); macro-F1 (mean over the classes present
-        in truth or answers); auc (mean over classes of one-against-rest AUC, ties count half); log_loss in nats.
+        accuracy; balanced accuracy (mean recall of the classes present); macro-F1 (mean over the classes
+        present in truth or answers); auc (mean over classes of one-against-rest AUC, ties count half);
+        log_loss in nats.
     """
     n_classes = scores.shape[1]
     table = confusion(y, scores.argmax(axis=1), n_classes)
@@ -55,7 +56,7 @@ def confusion(y: np.ndarray, answers: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def one_vs_rest_auc(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(classes,) area under the ROC of each class against the rest (Mann-Whitney); NaN for an absent class."""
+    """(classes,) area under the ROC of each class against the rest; NaN for an absent class."""
     from scipy.stats import rankdata
 
     n_classes = scores.shape[1]
@@ -74,7 +75,7 @@ def _mean_over_repeats(y: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
 
 def protocol_report(data: ReasonData, folds: FoldScores, *, draws: int, seed: int) -> dict[str, Any]:
-    """Figures, intervals, permutation test, per-class table and confusion matrix of one protocol, JSON-able."""
+    """Figures, intervals, permutation test, per-class table and confusion matrix; JSON-able."""
     y, scores = folds.labels, folds.scores
     groups = data.groups[folds.origin]
     intervals = bootstrap_by_group(
@@ -104,7 +105,9 @@ def _tested(scores: np.ndarray) -> Any:
     return statistic
 
 
-def _per_class(classes: Sequence[str], table: np.ndarray, aucs: np.ndarray) -> dict[str, dict[str, float | None]]:
+def _per_class(
+    classes: Sequence[str], table: np.ndarray, aucs: np.ndarray
+) -> dict[str, dict[str, float | None]]:
     """Recall, precision, F1, AUC and count of each class; None where nothing was said or there."""
     report: dict[str, dict[str, float | None]] = {}
     for k, name in enumerate(classes):
@@ -142,10 +145,11 @@ def calibration_report(
     """
     y = data.encoded
     held_out = nested(folds.scores, y, data.groups, coverage=coverage, seed=seed)
-    donor_weight = 1.0 / np.unique(data.groups, return_counts=True)[1][np.unique(data.groups, return_inverse=True)[1]]
+    _, donor, recordings = np.unique(data.groups, return_inverse=True, return_counts=True)
+    donor_weight = 1.0 / recordings[donor]
 
     def figures(rows: np.ndarray) -> dict[str, float]:
-        true = np.take_along_axis(held_out.members[:, rows], y[rows][None, :, None], -1)[..., 0].mean(axis=0)
+        true = of_true_class(held_out.members[:, rows], y[rows]).mean(axis=0)
         ours = log_loss(held_out.probabilities[:, rows], y[rows])
         prior = log_loss(held_out.prior[rows], y[rows])
         return {
@@ -192,8 +196,8 @@ def evaluate(
         progress: called with (stage, done, total).
 
     Returns:
-        JSON-able report: ``data``, ``options``, ``floors``, ``protocols`` (by name) and, when ``donor`` is among
-        them, ``calibration``.
+        JSON-able report: ``data``, ``options``, ``floors``, ``protocols`` (by name) and, when ``donor`` is
+        among them, ``calibration``.
 
     Raises:
         SettingsError: unknown protocol.
@@ -201,7 +205,9 @@ def evaluate(
     """
     for protocol in protocols:
         if protocol not in PROTOCOLS:
-            raise SettingsError(f"There is no protocol '{protocol}' for reasons; choose from {', '.join(PROTOCOLS)}.")
+            raise SettingsError(
+                f"There is no protocol '{protocol}' for reasons; choose from {', '.join(PROTOCOLS)}."
+            )
     cache = cache_dir or default_cache()
     if not isinstance(data, ReasonData):
         data = load_data(data, schema=schema, per_class=per_class, cache_dir=cache, progress=progress)
@@ -253,7 +259,8 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     floor, level = report["floors"], "95 % intervals by donor in brackets"
     names = list(report["protocols"])
     lines = [
-        f"| | {' | '.join(_PROTOCOL_TITLES[name] for name in names)} | always '{floor['majority']}' / base rate |",
+        f"| | {' | '.join(_PROTOCOL_TITLES[name] for name in names)} "
+        f"| always '{floor['majority']}' / base rate |",
         "|---|" + "---|" * (len(names) + 1),
     ]
     for figure in FIGURES:
@@ -265,8 +272,9 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     options = report["options"]
     lines += [
         "",
-        f"Mean over {options['repeats']} repeats of {options['folds']} folds; {level}, from {options['draws']} draws. "
-        "Chance: labels dealt anew among donors with equally many recordings, against the first repeat's scores.",
+        f"Mean over {options['repeats']} repeats of {options['folds']} folds; {level}, from "
+        f"{options['draws']} draws. Chance: labels dealt anew among donors with equally many recordings, "
+        "against the first repeat's scores.",
     ]
     for name in names:
         lines += ["", f"Per reason, {_PROTOCOL_TITLES[name]}:", "", *_class_table(report["protocols"][name])]

@@ -1,8 +1,8 @@
 """Calibrated chances and prediction sets for reasons, fitted on scores of donors the models had not heard.
 
-The scores come from recordings as they are (no copies, no synthetic neighbours), so the classes have their real
-shares. Regularisation pulls towards the base rate; its strength is chosen by held-out log loss over donors, and
-infinitely strong is among the choices: where the sound says nothing, the base rate remains.
+The scores come from recordings as they are (no copies, no synthetic neighbours), so the classes have their
+real shares. Regularisation pulls towards the base rate; its strength is chosen by held-out log loss over
+donors, and infinitely strong is among the choices: where the sound says nothing, the base rate remains.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ _PSEUDO_COUNT = 0.5  # Jeffreys: a reason rare in a fold still has a chance abov
 
 def log_loss(probabilities: np.ndarray, y: np.ndarray) -> float:
     """Mean negative log probability of the true class, in nats; (..., n, classes) and (n,) int."""
-    true = np.take_along_axis(probabilities, np.broadcast_to(y[:, None], (*probabilities.shape[:-1], 1)), -1)
-    return float(-np.log(np.clip(true, 1e-12, 1.0)).mean())
+    return float(-np.log(np.clip(of_true_class(probabilities, y), 1e-12, 1.0)).mean())
+
+
+def of_true_class(values: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(..., n, classes) values -> (..., n), each row's value for its true class."""
+    return np.take_along_axis(values, np.broadcast_to(y[:, None], (*values.shape[:-1], 1)), -1)[..., 0]
 
 
 def fit_slope(scores: np.ndarray, y: np.ndarray, strength: float) -> Calibration:
@@ -46,7 +50,9 @@ def fit_slope(scores: np.ndarray, y: np.ndarray, strength: float) -> Calibration
     return Calibration(slope, tuple(offsets.tolist()), tuple(centre.tolist()))
 
 
-def _minimise(z: np.ndarray, target: np.ndarray, prior: np.ndarray, strength: float) -> tuple[float, np.ndarray]:
+def _minimise(
+    z: np.ndarray, target: np.ndarray, prior: np.ndarray, strength: float
+) -> tuple[float, np.ndarray]:
     """Slope and offsets that minimise log loss plus penalty; z and target are (rows, classes)."""
     from scipy.optimize import minimize
 
@@ -76,7 +82,7 @@ def fit_calibration(
         y: (n,) int64; groups: (n,) donors.
         coverage: share of new donors' recordings whose true reason the set should hold, in (0, 1).
     """
-    losses = {strength: 0.0 for strength in STRENGTHS}
+    losses = dict.fromkeys(STRENGTHS, 0.0)
     for train, test in _donor_folds(y, groups, seed):
         for strength in STRENGTHS:
             held_out = fit_slope(scores[:, train], y[train], strength).probabilities(scores[:, test])
@@ -99,7 +105,7 @@ def set_threshold(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray, 
     """
     _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     weight = 1.0 / (sizes[inverse] * (len(sizes) + 1) * len(probabilities))
-    true = np.take_along_axis(probabilities, np.broadcast_to(y[:, None], (*probabilities.shape[:-1], 1)), -1)[..., 0]
+    true = of_true_class(probabilities, y)
     flat, weights = true.ravel(), np.tile(weight, len(probabilities))
     order = np.argsort(-flat, kind="stable")
     reached = np.flatnonzero(np.cumsum(weights[order]) >= coverage - 1e-12)
@@ -143,6 +149,7 @@ def _donor_folds(y: np.ndarray, groups: np.ndarray, seed: int) -> Iterator[tuple
     folds = min(5, len(set(groups.tolist())))
     apart = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A reason with fewer recordings than folds is missing from some; its chance is then the pseudo-count's.
+        # A reason with fewer recordings than folds is missing from some; its chance is then the
+        # pseudo-count's.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         yield from apart.split(np.zeros(len(y)), y, groups)

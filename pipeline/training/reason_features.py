@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,8 @@ class ReasonData:
             clips: (k,) int, indices of clips.
 
         Returns:
-            X (rows, features) float64; y (rows,) int64; origin (rows,) int64, the clip each row was made from.
+            X (rows, features) float64; y (rows,) int64; origin (rows,) int64, the clip each row was made
+            from.
         """
         copies = self.features.shape[1] if augmented else 1
         x = self.features[clips, :copies].reshape(len(clips) * copies, -1)
@@ -95,7 +97,7 @@ def augment(samples: np.ndarray, kind: str) -> np.ndarray:
     stretched to rate 0.9 (slower) or 1.1; ``original`` gives the samples back."""
     if kind == ORIGINAL:
         return samples
-    import librosa
+    import librosa.effects
 
     if kind.startswith("pitch"):
         changed = librosa.effects.pitch_shift(
@@ -162,17 +164,16 @@ def _require_usable(labels: Sequence[str], root: Path) -> None:
     if len(counts) < 2 or min(counts.values()) < 2:
         found = ", ".join(f"{label}: {count}" for label, count in counts.items()) or "none"
         raise DataError(
-            f"Training on reasons needs at least two reasons with two recordings each under {root}; found {found}. "
-            "Put recordings into one folder per reason, such as hungry/ and tired/."
+            f"Training on reasons needs at least two reasons with two recordings each under {root}; "
+            f"found {found}. Put recordings into one folder per reason, such as hungry/ and tired/."
         )
 
 
 def cached_features(samples: np.ndarray, kinds: Sequence[str], cache: Path) -> np.ndarray:
-    """Features of (n,) float32 samples and of their copies; (kinds, 111) float64, in ``acoustic111`` order."""
-    import librosa
-
+    """Features of (n,) float32 samples and of their copies; (kinds, 111) float64, in ``acoustic111``
+    order."""
     content = hashlib.sha256(np.ascontiguousarray(samples, dtype=np.float32).tobytes())
-    content.update(f"{_RECIPE} librosa {librosa.__version__}".encode())
+    content.update(f"{_RECIPE} librosa {version('librosa')}".encode())
     rows = []
     for kind in kinds:
         key = content.copy()

@@ -45,7 +45,8 @@ def build_pipeline(y: np.ndarray, seed: int = 0) -> Any:
     smallest = int(np.unique(y, return_counts=True)[1].min())
     if smallest < 2:
         raise DataError(
-            "A reason has a single recording left to train on; record it at least twice, or leave its folder out."
+            "A reason has a single recording left to train on; record it at least twice, "
+            "or leave its folder out."
         )
     selector = RandomForestClassifier(n_estimators=50, max_depth=8, random_state=seed, n_jobs=1)
     return Pipeline(
@@ -72,7 +73,10 @@ def _soft_vote(seed: int) -> Any:
         ("forest", RandomForestClassifier(n_estimators=100, max_depth=14, random_state=seed, n_jobs=1)),
         ("svm", svm),
         ("neighbours", KNeighborsClassifier(n_neighbors=5, algorithm="brute", n_jobs=1)),
-        ("boosting", XGBClassifier(n_estimators=100, max_depth=5, tree_method="hist", random_state=seed, n_jobs=1)),
+        (
+            "boosting",
+            XGBClassifier(n_estimators=100, max_depth=5, tree_method="hist", random_state=seed, n_jobs=1),
+        ),
     ]
     return VotingClassifier(members, voting="soft", n_jobs=1)
 
@@ -96,7 +100,9 @@ class FoldScores:
     classes: tuple[str, ...]
 
 
-def splits(data: ReasonData, protocol: Protocol, folds: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def splits(
+    data: ReasonData, protocol: Protocol, folds: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Training and test rows of each fold, as indices into the rows the protocol tests on.
 
     Raises:
@@ -108,7 +114,9 @@ def splits(data: ReasonData, protocol: Protocol, folds: int, seed: int) -> Itera
     if protocol == "donor":
         donors = len(set(data.groups.tolist()))
         if donors < folds:
-            raise DataError(f"{folds} folds with donors kept apart need at least {folds} donors; found {donors}.")
+            raise DataError(
+                f"{folds} folds with donors kept apart need at least {folds} donors; found {donors}."
+            )
         apart = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         yield from apart.split(np.zeros(len(y)), y, data.groups)
     else:
@@ -147,7 +155,9 @@ def out_of_fold(
             if place is not None and place.is_file():
                 scores[repeat, test] = np.load(place)
             else:
-                tx, ty, _ = data.rows(train, augmented=True) if protocol == "donor" else (x[train], y[train], None)
+                tx, ty, _ = (
+                    data.rows(train, augmented=True) if protocol == "donor" else (x[train], y[train], None)
+                )
                 scores[repeat, test] = _fit_score(tx, ty, x[test], len(data.classes), seed + repeat)
                 if place is not None:
                     write_array(place, scores[repeat, test])
@@ -157,7 +167,8 @@ def out_of_fold(
 
 
 def _fit_score(x: np.ndarray, y: np.ndarray, test: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
-    """Fit on training rows and score test rows; (rows, n_classes), zero for a class that was not in training."""
+    """Fit on training rows and score test rows; (rows, n_classes), zero for a class that was not in
+    training."""
     model = fit(x, y, seed)
     scores = np.zeros((len(test), n_classes))
     scores[:, model.classes_] = model.predict_proba(test)
@@ -166,7 +177,7 @@ def _fit_score(x: np.ndarray, y: np.ndarray, test: np.ndarray, n_classes: int, s
 
 def fit(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
     """Fit the pipeline on (rows, features) and (rows,) labels with one thread of every numeric library."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1):
         return build_pipeline(y, seed).fit(x, y)
