@@ -173,7 +173,7 @@ def _constant_q(sound: np.ndarray, tuning: float) -> np.ndarray:
 def _constant_q_filters(tuning: float) -> tuple[list[tuple[Any, int]], np.ndarray]:
     """Sparse filter bank and transform size of each octave, top first, and all filters' lengths (252,)."""
     import librosa
-    import librosa.filters
+    from librosa.filters import wavelet, wavelet_lengths
 
     per_octave = _CQT_BINS_PER_OCTAVE
     lowest = librosa.note_to_hz("C1") * 2.0 ** (tuning / per_octave)
@@ -185,15 +185,13 @@ def _constant_q_filters(tuning: float) -> tuple[list[tuple[Any, int]], np.ndarra
         end = len(frequencies) - number * per_octave
         part = slice(end - per_octave, end)
         rate = SAMPLE_RATE / 2**number
-        wavelets, lengths = librosa.filters.wavelet(
-            freqs=frequencies[part], sr=rate, norm=1, pad_fft=True, alpha=alpha[part]
-        )
+        wavelets, lengths = wavelet(freqs=frequencies[part], sr=rate, norm=1, pad_fft=True, alpha=alpha[part])
         n_fft = wavelets.shape[1]
         wavelets *= lengths[:, None] / n_fft
         spectra = np.fft.fft(wavelets, axis=1)[:, : n_fft // 2 + 1]
         sparse = librosa.util.sparsify_rows(spectra, quantile=0.01, dtype=np.complex64)
         octaves.append((sparse * np.float32(np.sqrt(2**number)), n_fft))
-    lengths, _cutoff = librosa.filters.wavelet_lengths(freqs=frequencies, sr=SAMPLE_RATE, alpha=alpha)
+    lengths, _cutoff = wavelet_lengths(freqs=frequencies, sr=SAMPLE_RATE, alpha=alpha)
     return octaves, lengths
 
 

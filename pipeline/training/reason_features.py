@@ -97,14 +97,12 @@ def augment(samples: np.ndarray, kind: str) -> np.ndarray:
     stretched to rate 0.9 (slower) or 1.1; ``original`` gives the samples back."""
     if kind == ORIGINAL:
         return samples
-    import librosa.effects
+    from librosa.effects import pitch_shift, time_stretch
 
     if kind.startswith("pitch"):
-        changed = librosa.effects.pitch_shift(
-            samples, sr=acoustics.SAMPLE_RATE, n_steps=float(kind.removeprefix("pitch"))
-        )
+        changed = pitch_shift(samples, sr=acoustics.SAMPLE_RATE, n_steps=float(kind.removeprefix("pitch")))
     elif kind.startswith("stretch"):
-        changed = librosa.effects.time_stretch(samples, rate=float(kind.removeprefix("stretch")))
+        changed = time_stretch(samples, rate=float(kind.removeprefix("stretch")))
     else:
         raise ValueError(f"unknown augmentation '{kind}'; known are {ORIGINAL}, {', '.join(AUGMENTED)}")
     return np.asarray(changed, dtype=np.float32)
