@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
 from pipeline.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+CONFIG_FILE = Path("config.yml")  # in the working directory
 YAMNET_HUB_HANDLE = "https://tfhub.dev/google/yamnet/1"
 
 
 class Settings(BaseSettings):
     """Everything a user may set. Each field's title, description and bounds feed help texts and pages."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CRY_", yaml_file="config.yml", extra="ignore", env_ignore_empty=True, frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="CRY_", extra="ignore", env_ignore_empty=True, frozen=True)
 
     embedder: Literal["auto", "yamnet", "student"] = Field(
         "auto", title="Embedder", description="auto: YAMNet when it is at hand, else the bundled student."
@@ -35,22 +35,37 @@ class Settings(BaseSettings):
         description="TensorFlow Hub handle or local SavedModel folder.",
     )
     yamnet_timeout_s: float = Field(
-        5.0, gt=0, le=300, title="YAMNet time-out", description="Longest wait, in seconds, for the hub to answer."
+        5.0,
+        gt=0,
+        le=300,
+        title="YAMNet time-out",
+        description="Longest wait, in seconds, for the hub to answer.",
     )
     detection_threshold: float | None = Field(
         None, ge=0, le=1, title="Detection threshold", description="None: the one shipped with the detector."
     )
     reason_threshold: float = Field(
-        0.6, ge=0, le=1, title="Reason threshold", description="Below this best score the answer is 'not sure'."
+        0.6,
+        ge=0,
+        le=1,
+        title="Reason threshold",
+        description="Below this best score the answer is 'not sure'.",
     )
     min_duration_s: float = Field(0.2, gt=0, title="Shortest audio accepted, in seconds")
     max_duration_s: float = Field(
-        25 * 3600.0, gt=0, title="Longest audio accepted, in seconds", description="A day and an hour by default."
+        25 * 3600.0,
+        gt=0,
+        title="Longest audio accepted, in seconds",
+        description="A day and an hour by default.",
     )
     max_bytes: int = Field(8 * 2**30, gt=0, title="Largest file accepted, in bytes")
     max_upload_bytes: int = Field(200 * 2**20, gt=0, title="Largest upload a page accepts, in bytes")
     threads: int = Field(
-        2, ge=1, le=256, title="Inference threads", description="Set explicitly: runtimes otherwise count the host's."
+        2,
+        ge=1,
+        le=256,
+        title="Inference threads",
+        description="Set explicitly: runtimes otherwise count the host's.",
     )
     artifacts_dir: Path = Field(PROJECT_ROOT / "artifacts", title="Folder of trained models")
 
@@ -64,7 +79,36 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments over environment over ``config.yml`` in the working directory."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        known = list(settings_cls.model_fields)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_config(CONFIG_FILE, known))
+
+
+def _read_config(path: Path, known: list[str]) -> dict[str, Any]:
+    """The settings in a YAML file; none when there is no file.
+
+    Raises:
+        SettingsError: it cannot be read, is not ``name: value`` lines, or has a name that no setting bears (a
+            misspelt setting that is passed over would leave its default in force, unnoticed).
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise SettingsError(f"{path} cannot be read: {reason}. Mend it or remove it.") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path} must hold lines of 'name: value', not {type(found).__name__}.")
+    for name in found:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"There are: {', '.join(known)}."
+            raise SettingsError(f"{path} sets '{name}', which is no setting; {hint}")
+    return found
 
 
 def get_settings(**overrides: Any) -> Settings:

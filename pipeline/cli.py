@@ -1,0 +1,282 @@
+"""The command line: ``crylens``, the same as ``python -m pipeline``. Thin; the work is in the other rooms.
+
+Results go to standard output (or ``--output``), everything said about them to standard error. Exit status:
+0 all done; 1 some recordings could not be used, the others are done; 2 nothing could be done, and one line
+says why; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+
+from pipeline import __version__
+from pipeline.errors import CryError, SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.analysis import CryPipeline
+    from pipeline.formats import Record, Writer
+
+Format = Literal["table", "json", "jsonl", "csv", "audacity", "raven"]
+EmbedderName = Literal["auto", "yamnet", "student"]
+
+app = typer.Typer(
+    name="crylens",
+    help="Hears a baby cry: whether, when, and how far the sound can say why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+_INSTALL = "make setup-train (or pip install -r requirements-train.txt)"
+
+
+class Recording(NamedTuple):
+    """A file to analyse: where it is, and its name below the folder it was found in."""
+
+    path: Path
+    name: str
+
+
+@app.command()
+def analyze(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Recordings, or folders of them (walked).")
+    ],
+    format: Annotated[Format, typer.Option("--format", "-f", help="How results are written.")] = "table",
+    detection_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="A cry from this score on. [default: the detector's own]"),
+    ] = None,
+    reason_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="A reason is named from this score on. [default: 0.6]"),
+    ] = None,
+    embedder: Annotated[
+        EmbedderName | None, typer.Option(help="What listens. [default: auto, or CRY_EMBEDDER]")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write to this file; to this folder, for Audacity labels."),
+    ] = None,
+) -> None:
+    """Is a baby crying in these recordings, when, and what can be said about why?"""
+    recordings = find_recordings(paths)
+    tracks = _track_folder(recordings, output) if format == "audacity" else None
+    from pipeline.settings import get_settings
+
+    settings = get_settings(
+        embedder=embedder, detection_threshold=detection_threshold, reason_threshold=reason_threshold
+    )
+    from pipeline.analysis import CryPipeline
+    from pipeline.formats import told_error
+
+    pipeline = CryPipeline.load(settings.embedder, settings)
+    _say(f"Listening with the {pipeline.embedder.name} embedder.")
+    if pipeline.embedder.notice:
+        _say(pipeline.embedder.notice)
+    failures: list[Record] = []
+    with _progress(len(recordings), to_terminal=output is None) as advance:
+        records = _analyzed(pipeline, recordings, failures, advance)
+        if tracks is not None:
+            _write_label_tracks(records, recordings, tracks)
+        else:
+            _write(_writer(format, pipeline, output)(records), output)
+    if failures:
+        if format in ("audacity", "raven"):
+            for failure in failures:
+                _say(told_error(failure))
+        _say(f"{len(failures)} of {len(recordings)} recordings could not be used.")
+        raise typer.Exit(1)
+
+
+def find_recordings(paths: Iterable[Path]) -> list[Recording]:
+    """Files as they were named, folders walked in sorted order for the suffixes that we read.
+
+    Raises:
+        CryError: nothing to analyse.
+    """
+    from pipeline.audio import SUPPORTED_SUFFIXES
+
+    found: list[Recording] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(Recording(path, path.name))
+            continue
+        before = len(found)
+        for folder, folders, files in os.walk(path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            here = Path(folder)
+            found.extend(
+                Recording(here / name, (here / name).relative_to(path).as_posix())
+                for name in sorted(files)
+                if not name.startswith(".") and name.lower().endswith(SUPPORTED_SUFFIXES)
+            )
+        if len(found) == before:
+            _say(f"No recordings in {path}: files are taken that end in {' '.join(SUPPORTED_SUFFIXES)}.")
+    if not found:
+        raise CryError("There is nothing to analyse.", code="nothing-found")
+    return found
+
+
+def _analyzed(
+    pipeline: CryPipeline,
+    recordings: Iterable[Recording],
+    failures: list[str],
+    advance: Callable[[str], None],
+) -> Iterator[Record]:
+    """One record per recording, in order; a bad file gives an error record and is added to ``failures``."""
+    from pipeline.formats import error_record
+
+    for recording in recordings:
+        advance(recording.name)
+        path = str(recording.path)
+        try:
+            yield {**pipeline.analyze(recording.path).to_dict(), "path": path}
+        except CryError as error:
+            failures.append(error_record(path, str(error), embedder=pipeline.embedder.name))
+            yield failures[-1]
+
+
+def _writer(format: Format, pipeline: CryPipeline, output: Path | None) -> Writer:
+    from pipeline import formats
+
+    color = output is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    writers: dict[Format, Writer] = {
+        "table": partial(formats.table, color=color),
+        "json": formats.json_array,
+        "jsonl": formats.json_lines,
+        "csv": partial(formats.csv_rows, reason_names=pipeline.reason_model.classes),
+        "audacity": formats.audacity_labels,
+        "raven": formats.raven_table,
+    }
+    return writers[format]
+
+
+def _write(chunks: Iterable[str], output: Path | None) -> None:
+    """Each piece of text as soon as it is there, to the file or to standard output."""
+    if output is None:
+        for chunk in chunks:
+            sys.stdout.write(chunk)
+            sys.stdout.flush()
+        return
+    try:
+        with output.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+                stream.flush()
+    except OSError as error:
+        raise SettingsError(f"{output} cannot be written: {error.strerror or error}.") from error
+
+
+def _track_folder(recordings: list[Recording], output: Path | None) -> Path | None:
+    """Where Audacity's label tracks go; None when there is one recording, and no folder was named."""
+    if len(recordings) == 1 and (output is None or not output.is_dir()):
+        return None
+    if output is None:
+        raise SettingsError(
+            f"Audacity has one label track per recording, and there are {len(recordings)}: "
+            "name a folder for them (--output FOLDER)."
+        )
+    return output
+
+
+def _write_label_tracks(records: Iterable[Record], recordings: list[Recording], folder: Path) -> None:
+    """``folder/<name of the recording>.txt`` for each, sub-folders kept."""
+    from pipeline.formats import audacity_labels
+
+    taken: set[Path] = set()
+    for recording, record in zip(recordings, records, strict=True):
+        target = folder / f"{recording.name}.txt"
+        number = 1
+        while target in taken:
+            number += 1
+            target = folder / f"{recording.name}.{number}.txt"
+        taken.add(target)
+        if record.get("error"):
+            continue
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"{target.parent} cannot be made: {error.strerror or error}.") from error
+        _write(audacity_labels([record]), target)
+
+
+@contextmanager
+def _progress(total: int, *, to_terminal: bool) -> Iterator[Callable[[str], None]]:
+    """A bar on standard error where that is a terminal; gives a function that is told each name in turn."""
+    if not sys.stderr.isatty():
+        yield lambda name: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    # Rich lifts lines printed meanwhile above the bar, which is wanted only where they share the terminal.
+    share = to_terminal and sys.stdout.isatty()
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=share)
+    with bar:
+        task = bar.add_task("", total=total)
+        started = [0]
+
+        def advance(name: str) -> None:
+            bar.update(task, completed=started[0], description=escape(name))
+            started[0] += 1
+
+        yield advance
+
+
+@app.command()
+def version() -> None:
+    """The version of CryLens and of the libraries its models depend on."""
+    from pipeline.artifacts import library_versions
+
+    print(f"CryLens {__version__}")  # noqa: T201
+    for library, found in library_versions().items():
+        print(f"{library} {found or '(not installed)'}")  # noqa: T201
+
+
+def _say(message: str) -> None:
+    """One line to people, on standard error."""
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _quiet_libraries() -> None:
+    """Keep other people's start-up chatter out of our output, unless it was asked for."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def main() -> None:
+    """Run the command line; an error that a person can act on is one line, never a traceback."""
+    _quiet_libraries()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A file name need not be valid text; a result must not fail on it.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        app()
+    except CryError as error:
+        _say(f"crylens: {error}")
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing in ("", "pipeline"):
+            raise
+        _say(f"crylens: this command needs {missing}, which is not installed. Run: {_INSTALL}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
