@@ -188,7 +188,7 @@ def evaluate(
     Args:
         data: a data folder (with a manifest, or a folder per reason), or data already read.
         protocols: ``row`` and/or ``donor``.
-        repeats: how often the data are split anew; folds: into how many parts.
+        repeats: how often donors are split anew (rows are split once); folds: into how many parts.
         draws: bootstrap and permutation draws.
         per_class: keep only that many recordings of each reason (a small cut).
         cache_dir: where features and fold scores are kept; ``~/.cache/crylens`` when None. Resumable.
@@ -218,8 +218,10 @@ def evaluate(
         "protocols": {},
     }
     for protocol in protocols:
+        # Rows split at random are many and alike: one split says it. Donors are few: splits differ.
+        times = repeats if protocol == "donor" else 1
         scored = out_of_fold(
-            data, protocol, repeats=repeats, folds=folds, seed=seed, cache_dir=cache, progress=progress
+            data, protocol, repeats=times, folds=folds, seed=seed, cache_dir=cache, progress=progress
         )
         report["protocols"][protocol] = protocol_report(data, scored, draws=draws, seed=seed)
         if protocol == "donor":
@@ -272,7 +274,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     options = report["options"]
     lines += [
         "",
-        f"Mean over {options['repeats']} repeats of {options['folds']} folds; {level}, from "
+        f"{options['folds']} folds; donors split {options['repeats']} times, rows once; {level}, from "
         f"{options['draws']} draws. Chance: labels dealt anew among donors with equally many recordings, "
         "against the first repeat's scores.",
     ]
