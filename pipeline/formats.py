@@ -6,7 +6,8 @@ the command line prints each result when it is ready; the ``to_…`` functions g
 
 JSON and JSON lines carry everything. CSV has one row per recording: its episodes are counted, summed and
 written into one cell as ``start-end`` in seconds (``0.48-3.84; 6.72-9.60``); each reason has a column with
-its calibrated probability. Audacity labels and Raven tables have one row per episode and no place for an error.
+its calibrated probability. Audacity labels and Raven tables have one row per episode, and no place for an
+error.
 """
 
 from __future__ import annotations
