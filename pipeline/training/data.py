@@ -2,14 +2,14 @@
 
 A folder of recordings is read in one of two ways.
 
-With ``manifest.csv``: columns ``path, kind, label, source, group`` and optionally ``licence``; what it does not
-list does not count.
+With ``manifest.csv``: columns ``path, kind, label, source, group`` and optionally ``licence``; what it does
+not list does not count.
 
 Without one, a person's own folders: ``<root>/cry/...`` and ``<root>/not_cry/...`` (a folder below them is the
 label), or ``<root>/<reason>/...``, where every recording is a cry. Its group is the recording session:
 
 1. the donor in a Donate-a-Cry file name, if it is one;
-2. else the sub-folder below the label, if there is one (the same sub-folder name under two labels is one group);
+2. else the sub-folder below the label, if there is one (of the same name under two labels: one group);
 3. else recordings whose files were last written within 30 minutes of each other, in one chain, or whose names
    differ only in a last counter behind a part with a digit (``2026-11-03_part1``, ``2026-11-03_part2``).
 
@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
@@ -121,8 +122,8 @@ def read_manifest(root: Path | str) -> list[Clip]:
         raise DataError(f"{root}: there is no such folder of recordings.", "data-missing")
     if not clips:
         raise DataError(
-            f"{root}: no recordings found. Expected a manifest.csv, or folders <reason>/ or cry/ and not_cry/ "
-            "with sound files in them.",
+            f"{root}: no recordings found. Expected a manifest.csv, or folders <reason>/ or cry/ and "
+            "not_cry/ with sound files in them.",
             "data-missing",
         )
     return clips
@@ -181,8 +182,8 @@ def _scan(folder: Path) -> list[Clip]:
     loose = [path for path in paths if path.parent == folder]
     if loose:
         raise DataError(
-            f"{folder}: {loose[0].name} lies outside any folder; put each recording in <reason>/, or in cry/ or "
-            "not_cry/."
+            f"{folder}: {loose[0].name} lies outside any folder; put each recording in <reason>/, or in "
+            "cry/ or not_cry/."
         )
     tops = {path.relative_to(folder).parts[0] for path in paths}
     by_kind = bool(tops & {"cry", "not_cry"})
@@ -217,7 +218,7 @@ def _sessions(paths: Sequence[Path]) -> dict[Path, str]:
         parent[second] = first
 
     ordered = sorted(paths, key=lambda path: (written[path], path))
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if written[after] - written[before] <= SESSION_GAP_S:
             join(before, after)
     alike: dict[tuple[Path, str], Path] = {}
@@ -257,19 +258,9 @@ def prepare(
     clips = read_manifest(source)
     folders = {"dataset": Path(dataset_dir).resolve(), "det_dataset": Path(det_dataset_dir).resolve()}
     start = Path(source).expanduser().resolve()
-    if start in folders.values():
+    if (start.parent if start.is_file() else start) in folders.values():
         raise DataError(f"{start}: source and destination are the same folder.")
-    skipped: list[tuple[str, str]] = []
-    wanted: dict[str, list[tuple[str, Clip]]] = {name: [] for name in folders}
-    for clip in clips:
-        if clip.kind == "unverified":
-            skipped.append((str(clip.path), "unverified: nobody has said whether it is a cry"))
-            continue
-        wanted["det_dataset"].append((clip.kind, clip))
-        if clip.kind == "cry" and clip.label in NO_REASON:
-            skipped.append((str(clip.path), "a cry without a reason: in det_dataset only"))
-        elif clip.kind == "cry":
-            wanted["dataset"].append((clip.label, clip))
+    wanted, skipped = _destinations(clips)
     total = sum(map(len, wanted.values()))
     done = added = 0
     for name, folder in folders.items():
@@ -285,6 +276,24 @@ def prepare(
     reasons = Counter(sub for sub, _ in wanted["dataset"])
     kinds = Counter(sub for sub, _ in wanted["det_dataset"])
     return Prepared(dict(reasons), dict(kinds), added, total - added, tuple(skipped))
+
+
+def _destinations(
+    clips: Sequence[Clip],
+) -> tuple[dict[str, list[tuple[str, Clip]]], list[tuple[str, str]]]:
+    """(sub-folder, clip) for each of the two folders, and (path, why) of what is left out."""
+    skipped: list[tuple[str, str]] = []
+    wanted: dict[str, list[tuple[str, Clip]]] = {"dataset": [], "det_dataset": []}
+    for clip in clips:
+        if clip.kind == "unverified":
+            skipped.append((str(clip.path), "unverified: nobody has said whether it is a cry"))
+            continue
+        wanted["det_dataset"].append((clip.kind, clip))
+        if clip.kind == "cry" and clip.label in NO_REASON:
+            skipped.append((str(clip.path), "a cry without a reason: in det_dataset only"))
+        elif clip.kind == "cry":
+            wanted["dataset"].append((clip.label, clip))
+    return wanted, skipped
 
 
 def _existing_rows(folder: Path) -> dict[str, Clip]:

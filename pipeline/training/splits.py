@@ -50,8 +50,8 @@ def by_group(
     found = len(set(groups))
     if n_splits < 2 or found < n_splits:
         raise DataError(
-            f"{found} group(s) cannot make {n_splits} folds. Each recording session is one group: record on more "
-            "occasions, or name the groups in a manifest.csv."
+            f"{found} group(s) cannot make {n_splits} folds. Each recording session is one group: record "
+            "on more occasions, or name the groups in a manifest.csv."
         )
     for name in sorted(set(classes)):
         count = int((classes == name).sum())
@@ -67,8 +67,8 @@ def by_group(
 def leave_one_source_out(clips: Sequence[Clip]) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """For each source: everything else to train on, it to test on.
 
-    Clips of other sources whose group is in the tested source (a donor in two releases of one corpus) are left
-    out of training.
+    Clips of other sources whose group is in the tested source (a donor in two releases of one corpus) are
+    left out of training.
 
     Returns:
         (source, train, test) with int index arrays, sorted by source.
