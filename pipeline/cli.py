@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from pipeline import __version__
+from pipeline import __version__, cli_train
+from pipeline.cli_console import progress, say
 from pipeline.errors import CryError, SettingsError
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ app = typer.Typer(
 
 
 _INSTALL = "make setup-train (or pip install -r requirements-train.txt)"
+
+
+app.add_typer(cli_train.train, name="train")
+app.add_typer(cli_train.evaluate, name="evaluate")
+app.add_typer(cli_train.data, name="data")
 
 
 class Recording(NamedTuple):
@@ -81,12 +86,12 @@ def analyze(
     from pipeline.formats import told_error
 
     pipeline = CryPipeline.load(settings.embedder, settings)
-    _say(f"Listening with the {pipeline.embedder.name} embedder.")
+    say(f"Listening with the {pipeline.embedder.name} embedder.")
     if pipeline.embedder.notice:
-        _say(pipeline.embedder.notice)
+        say(pipeline.embedder.notice)
     failures: list[Record] = []
-    with _progress(len(recordings), to_terminal=output is None) as advance:
-        records = _analyzed(pipeline, recordings, failures, advance)
+    with progress(results_on_terminal=output is None) as report:
+        records = _analyzed(pipeline, recordings, failures, report)
         if tracks is not None:
             _write_label_tracks(records, recordings, tracks)
         else:
@@ -94,8 +99,8 @@ def analyze(
     if failures:
         if format in ("audacity", "raven"):
             for failure in failures:
-                _say(told_error(failure))
-        _say(f"{len(failures)} of {len(recordings)} recordings could not be used.")
+                say(told_error(failure))
+        say(f"{len(failures)} of {len(recordings)} recordings could not be used.")
         raise typer.Exit(1)
 
 
@@ -122,7 +127,7 @@ def find_recordings(paths: Iterable[Path]) -> list[Recording]:
                 if not name.startswith(".") and name.lower().endswith(SUPPORTED_SUFFIXES)
             )
         if len(found) == before:
-            _say(f"No recordings in {path}: files are taken that end in {' '.join(SUPPORTED_SUFFIXES)}.")
+            say(f"No recordings in {path}: files are taken that end in {' '.join(SUPPORTED_SUFFIXES)}.")
     if not found:
         raise CryError("There is nothing to analyse.", code="nothing-found")
     return found
@@ -130,15 +135,15 @@ def find_recordings(paths: Iterable[Path]) -> list[Recording]:
 
 def _analyzed(
     pipeline: CryPipeline,
-    recordings: Iterable[Recording],
-    failures: list[str],
-    advance: Callable[[str], None],
+    recordings: Sequence[Recording],
+    failures: list[Record],
+    report: Callable[[str, int, int], None],
 ) -> Iterator[Record]:
     """One record per recording, in order; a bad file gives an error record and is added to ``failures``."""
     from pipeline.formats import error_record
 
-    for recording in recordings:
-        advance(recording.name)
+    for done, recording in enumerate(recordings):
+        report(recording.name, done, len(recordings))
         path = str(recording.path)
         try:
             yield {**pipeline.analyze(recording.path).to_dict(), "path": path}
@@ -211,31 +216,6 @@ def _write_label_tracks(records: Iterable[Record], recordings: list[Recording], 
         _write(audacity_labels([record]), target)
 
 
-@contextmanager
-def _progress(total: int, *, to_terminal: bool) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error where that is a terminal; gives a function that is told each name in turn."""
-    if not sys.stderr.isatty():
-        yield lambda name: None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    # Rich lifts lines printed meanwhile above the bar, which is wanted only where they share the terminal.
-    share = to_terminal and sys.stdout.isatty()
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=share)
-    with bar:
-        task = bar.add_task("", total=total)
-        started = [0]
-
-        def advance(name: str) -> None:
-            bar.update(task, completed=started[0], description=escape(name))
-            started[0] += 1
-
-        yield advance
-
-
 @app.command()
 def version() -> None:
     """The version of CryLens and of the libraries its models depend on."""
@@ -244,11 +224,6 @@ def version() -> None:
     print(f"CryLens {__version__}")  # noqa: T201
     for library, found in library_versions().items():
         print(f"{library} {found or '(not installed)'}")  # noqa: T201
-
-
-def _say(message: str) -> None:
-    """One line to people, on standard error."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _quiet_libraries() -> None:
@@ -268,13 +243,13 @@ def main() -> None:
     try:
         app()
     except CryError as error:
-        _say(f"crylens: {error}")
+        say(f"crylens: {error}")
         sys.exit(2)
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing in ("", "pipeline"):
             raise
-        _say(f"crylens: this command needs {missing}, which is not installed. Run: {_INSTALL}")
+        say(f"crylens: this command needs {missing}, which is not installed. Run: {_INSTALL}")
         sys.exit(2)
 
 

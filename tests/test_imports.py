@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pipeline"
-OUTER = {"training", "evaluation", "zoo", "service", "monitor", "pages", "cli"}
+OUTER = {"training", "evaluation", "zoo", "service", "monitor", "pages", "cli", "cli_train", "cli_console"}
 # The rooms that decide what is said about a sound, with the private files beside them.
 CORE = [
     path

@@ -1,0 +1,83 @@
+"""The commands that train, evaluate and gather data; the work is in ``training`` and ``evaluation``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.cli_console import progress, say
+
+train = typer.Typer(no_args_is_help=True, help="Train a model on recordings.")
+evaluate = typer.Typer(
+    no_args_is_help=True, help="Measure how good a recipe is on recordings it has not heard."
+)
+data = typer.Typer(no_args_is_help=True, help="Gather recordings to train on.")
+
+Data = Annotated[
+    Path, typer.Option(help="Folder of recordings: with a manifest.csv, or one folder for each label.")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Model folder to write. [default: its place under artifacts/]")
+]
+Report = Annotated[Path | None, typer.Option(help="Write the figures to this JSON file as well.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same data and seed give the same figures.")]
+Schema = Annotated[Literal["acoustic108", "acoustic111"], typer.Option(help="Which acoustic features.")]
+
+
+def _place(out: Path | None, name: str) -> Path:
+    from pipeline.settings import get_settings
+
+    return out or get_settings().artifacts_dir / name
+
+
+@train.command("reasons")
+def train_reasons(data: Data, out: Out = None, seed: Seed = 0, schema: Schema = "acoustic108") -> None:
+    """The reason ensemble; both protocols are evaluated on the way."""
+    from pipeline.evaluation.reasons import to_markdown
+    from pipeline.training import reasons
+
+    folder = _place(out, "reasons")
+    with progress() as report:
+        figures = reasons.train(data, folder, schema=schema, seed=seed, progress=report)
+    typer.echo(to_markdown(figures))
+    say(f"The model is in {folder}, with its card.")
+
+
+@evaluate.command("reasons")
+def evaluate_reasons(data: Data, out: Report = None, seed: Seed = 0, schema: Schema = "acoustic108") -> None:
+    """Reasons, rows split at random and donors kept apart, side by side."""
+    from pipeline.evaluation import reasons
+
+    with progress() as report:
+        figures = reasons.evaluate(data, schema=schema, seed=seed, out=out, progress=report)
+    typer.echo(reasons.to_markdown(figures))
+
+
+@data.command("prepare")
+def prepare_data(
+    source: Annotated[Path, typer.Option("--from", help="Folder of recordings.")],
+    dataset: Annotated[Path, typer.Option(help="Filled with a folder for each reason.")] = Path("dataset"),
+    det_dataset: Annotated[Path, typer.Option(help="Filled with cry and not_cry.")] = Path("det_dataset"),
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the files; they are linked otherwise.")] = False,
+) -> None:
+    """Sort recordings into dataset/<reason>/ and det_dataset/{cry,not_cry}/, with manifests."""
+    from pipeline.training.data import prepare
+
+    with progress() as report:
+        prepared = prepare(
+            source,
+            dataset,
+            det_dataset,
+            mode="copy" if copy else "link",
+            progress=lambda done, total, name: report(name, done, total),
+        )
+    for folder, counts in ((dataset, prepared.reasons), (det_dataset, prepared.kinds)):
+        typer.echo(
+            f"{folder}: " + (", ".join(f"{name} {count}" for name, count in counts.items()) or "nothing")
+        )
+    typer.echo(f"{prepared.added} files added, {prepared.unchanged} there already.")
+    for why, count in Counter(why for _, why in prepared.skipped).most_common():
+        typer.echo(f"Left out: {count} ({why}).")
