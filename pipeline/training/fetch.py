@@ -1,9 +1,11 @@
 """Get the public recordings from their homes: resumable, checked, unpacked without trust.
 
-What the checks can and cannot say: GitHub builds these archives when asked and does not promise the same bytes
-twice, so no SHA-256 is written down here for them. A download is held to the length the server announces, every
-file in it to its CRC, and its SHA-256 is recorded beside the recordings. Whoever knows which archive they want
-passes its ``sha256`` and gets that one or an error.
+What the checks can and cannot say: GitHub builds these archives when asked and does not promise the same
+bytes twice, so no SHA-256 is written down here for them. A download is held to the length the server
+announces (where it does), every file in it to its CRC, and its SHA-256 is recorded beside the recordings.
+Whoever knows which archive they want passes its ``sha256`` and gets that one or an error. A broken download
+is continued where the server names its archive by a strong ETag, and else begun anew: halves of two archives
+are never joined.
 """
 
 from __future__ import annotations
@@ -109,7 +111,7 @@ def _fetch_one(
     if expected is not None and digest != expected:
         archive.unlink()
         raise DataError(
-            f"{name}: the archive from {url} has SHA-256 {digest}, not {expected} as asked for. It was removed.",
+            f"{name}: the archive from {url} has SHA-256 {digest}, not {expected}. It was removed.",
             "checksum-mismatch",
         )
     clips = _unpack(name, archive, dest)
@@ -160,8 +162,8 @@ def _download(name: str, url: str, part: Path, progress: Progress | None, timeou
     have = part.stat().st_size if part.exists() else 0
     why = getattr(problem, "reason", None) or problem or "the transfer ended early"
     raise DataError(
-        f"{name}: {url} could not be fetched ({why}). {have:,} bytes are kept and the next try goes on from there; "
-        "check the network.",
+        f"{name}: {url} could not be fetched ({why}). Check the network and try again; "
+        f"{have:,} bytes are kept.",
         "fetch-failed",
     ) from problem
 
