@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.cli_console import progress, say
+from pipeline.errors import SettingsError
 
 train = typer.Typer(no_args_is_help=True, help="Train a model on recordings.")
 evaluate = typer.Typer(
@@ -81,3 +82,54 @@ def prepare_data(
     typer.echo(f"{prepared.added} files added, {prepared.unchanged} there already.")
     for why, count in Counter(why for _, why in prepared.skipped).most_common():
         typer.echo(f"Left out: {count} ({why}).")
+
+
+@data.command("fetch")
+def fetch_data(
+    corpora: Annotated[
+        list[str] | None, typer.Argument(metavar="[CORPUS]...", help="donateacry, esc50. [default: both]")
+    ] = None,
+    dest: Annotated[Path, typer.Option("--to", help="Folder for recordings and manifest.")] = Path(
+        "downloads"
+    ),
+    urls: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--url", metavar="CORPUS=ADDRESS", help="Another home of a corpus, a mirror for example."
+        ),
+    ] = None,
+    sums: Annotated[
+        list[str] | None,
+        typer.Option("--sha256", metavar="CORPUS=DIGEST", help="Accept only an archive with this checksum."),
+    ] = None,
+) -> None:
+    """Fetch Donate-a-Cry and ESC-50 from their public homes; one that was interrupted is continued."""
+    from pipeline.training.fetch import HOMES, fetch
+
+    with progress() as report:
+        fetched = fetch(
+            corpora or tuple(HOMES),
+            dest,
+            _pairs(urls, "--url"),
+            lambda name, done, total: report(f"{name}, MB", done >> 20, (total or 0) >> 20),
+            sha256=_pairs(sums, "--sha256"),
+        )
+    for corpus in fetched:
+        state = "fetched" if corpus.fresh else "here already"
+        typer.echo(f"{corpus.name}: {corpus.clips} recordings in {corpus.folder}, {state}. {corpus.sha256}")
+    say(f"Next: crylens data prepare --from {dest}")
+
+
+def _pairs(options: list[str] | None, option: str) -> dict[str, str]:
+    """``["name=value"]`` as a dict.
+
+    Raises:
+        SettingsError: one has no ``=``.
+    """
+    pairs = {}
+    for text in options or []:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise SettingsError(f"{option} needs CORPUS=VALUE, not {text!r}.")
+        pairs[name] = value
+    return pairs
