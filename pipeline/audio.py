@@ -302,11 +302,7 @@ def _open(
     duration_s: float | None,
 ) -> AudioStream:
     settings = settings or get_settings()
-    for value, what in ((block_s, "block_s"), (duration_s, "duration_s")):
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise SettingsError(f"{what} cannot be {value!r}: a number of seconds above 0 is needed.")
-    if not (start_s >= 0 and math.isfinite(start_s)):
-        raise SettingsError(f"start_s cannot be {start_s!r}: a number of seconds from 0 is needed.")
+    _check_seconds(block_s, start_s, duration_s)
     warnings: tuple[str, ...] = ()
     owned: BinaryIO | None = None
     decoder: Decoder
@@ -342,6 +338,14 @@ def _open(
         stream.close()
         raise _too_long(label, settings, f"{known:,.0f} s")
     return stream
+
+
+def _check_seconds(block_s: float | None, start_s: float, duration_s: float | None) -> None:
+    for value, what in ((block_s, "block_s"), (duration_s, "duration_s")):
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise SettingsError(f"{what} cannot be {value!r}: a number of seconds above 0 is needed.")
+    if not (start_s >= 0 and math.isfinite(start_s)):
+        raise SettingsError(f"start_s cannot be {start_s!r}: a number of seconds from 0 is needed.")
 
 
 def _too_long(name: str, settings: Settings, found: str) -> AudioError:
