@@ -1,0 +1,63 @@
+"""Embedders: sound in, one 1024-wide embedding per 0.48 s out. YAMNet, or the bundled student."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from pipeline.embedding.base import EMBEDDING_SIZE, FRAME_HOP_S, FRAME_WINDOW_S, Embedder
+from pipeline.errors import EmbedderError, SettingsError
+from pipeline.settings import YAMNET_HUB_HANDLE, Settings, get_settings
+
+__all__ = ["EMBEDDING_SIZE", "FRAME_HOP_S", "FRAME_WINDOW_S", "Embedder", "load_embedder"]
+
+CHOICES = ("auto", "yamnet", "student")
+
+
+def load_embedder(name: str | None = None, settings: Settings | None = None) -> Embedder:
+    """Load an embedder by name.
+
+    Args:
+        name: "yamnet", "student", or "auto": YAMNet when it is configured, cached or answers within
+            ``settings.yamnet_timeout_s``; else the student, with a notice that says so. None: the setting.
+
+    Raises:
+        SettingsError: an unknown name.
+        EmbedderError: YAMNet was asked for by name and cannot be had.
+        ArtifactError: the bundled student is missing or altered.
+    """
+    settings = settings or get_settings()
+    name = name or settings.embedder
+    if name == "yamnet":
+        from pipeline.embedding.yamnet import YamnetEmbedder
+
+        return YamnetEmbedder(settings)
+    if name == "student":
+        return _student(settings, None)
+    if name == "auto":
+        return _auto(settings)
+    raise SettingsError(f"Embedder cannot be '{name}'. Choose one of: {', '.join(CHOICES)}.")
+
+
+def _student(settings: Settings, notice: str | None) -> Embedder:
+    from pipeline.embedding.student import StudentEmbedder
+
+    return StudentEmbedder(settings, notice)
+
+
+def _auto(settings: Settings) -> Embedder:
+    from pipeline.embedding import yamnet
+
+    handle = settings.yamnet_handle
+    if find_spec("tensorflow") is None or find_spec("tensorflow_hub") is None:
+        return _student(settings, "Using the bundled embedder: TensorFlow, which YAMNet needs, is not installed.")
+    configured = handle != YAMNET_HUB_HANDLE and yamnet.is_local(handle)
+    if not (configured or yamnet.is_cached(handle) or yamnet.is_reachable(handle, settings.yamnet_timeout_s)):
+        return _student(
+            settings,
+            f"Using the bundled embedder: YAMNet is not on this machine and {handle} did not answer "
+            f"within {settings.yamnet_timeout_s:g} s.",
+        )
+    try:
+        return yamnet.YamnetEmbedder(settings)
+    except EmbedderError as error:
+        return _student(settings, f"Using the bundled embedder. {error}")

@@ -1,0 +1,61 @@
+"""YAMNet's log-mel patches in numpy, so that the student hears exactly what its teacher heard.
+
+Source of the recipe: the YAMNet model (TensorFlow Models, ``research/audioset/yamnet``): 25 ms periodic Hann
+windows every 10 ms, 512-point FFT magnitude, 64 HTK-mel bands from 125 to 7500 Hz, natural log of (mel + 0.001).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from pipeline.embedding.base import HOP_SAMPLES, SAMPLE_RATE, FloatArray, frame_count, pad_to_frames
+
+STFT_WINDOW = 400
+STFT_HOP = 160
+FFT_SIZE = 512
+MEL_BANDS = 64
+MEL_LOW_HZ = 125.0
+MEL_HIGH_HZ = 7500.0
+LOG_OFFSET = 0.001
+PATCH_COLUMNS = 96
+PATCH_HOP_COLUMNS = HOP_SAMPLES // STFT_HOP
+
+
+def _hz_to_mel(hz: np.ndarray | float) -> np.ndarray:
+    return 1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0)
+
+
+@lru_cache(maxsize=1)
+def mel_matrix() -> FloatArray:
+    """Triangular mel weights, (257, 64) float32, HTK scale, no area normalisation, DC bin left out."""
+    bins = _hz_to_mel(np.linspace(0.0, SAMPLE_RATE / 2, FFT_SIZE // 2 + 1))[1:, None]
+    edges = np.linspace(_hz_to_mel(MEL_LOW_HZ), _hz_to_mel(MEL_HIGH_HZ), MEL_BANDS + 2)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
+    weights = np.maximum(0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
+    return np.pad(weights, ((1, 0), (0, 0))).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _window() -> FloatArray:
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(STFT_WINDOW) / STFT_WINDOW)).astype(np.float32)
+
+
+def log_mel(samples: FloatArray) -> FloatArray:
+    """Log-mel columns of (n,) samples at 16 kHz, n >= 400: (1 + (n - 400) // 160, 64) float32."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, STFT_WINDOW)[::STFT_HOP]
+    out = np.empty((len(frames), MEL_BANDS), dtype=np.float32)
+    for start in range(0, len(frames), 2048):  # bounds the memory of the windowed copy
+        part = slice(start, start + 2048)
+        magnitude = np.abs(np.fft.rfft(frames[part] * _window(), FFT_SIZE))
+        out[part] = np.log(magnitude.astype(np.float32) @ mel_matrix() + LOG_OFFSET)
+    return out
+
+
+def patches(samples: FloatArray) -> FloatArray:
+    """The network's input: (frames, 96, 64) float32, one patch per 0.48 s, tail zero-padded as YAMNet does."""
+    columns = log_mel(pad_to_frames(np.asarray(samples, dtype=np.float32)))
+    view = np.lib.stride_tricks.sliding_window_view(columns, PATCH_COLUMNS, axis=0)[::PATCH_HOP_COLUMNS]
+    view = view[: frame_count(len(samples))]
+    return np.ascontiguousarray(view.transpose(0, 2, 1))
