@@ -143,10 +143,12 @@ def nested(
 
 
 def _donor_folds(y: np.ndarray, groups: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Five folds (fewer with fewer donors) with donors kept apart."""
+    """Five folds with donors kept apart; fewer with little data, none at all with a single donor."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    folds = min(5, len(set(groups.tolist())))
+    folds = min(5, len(set(groups.tolist())), int(np.bincount(y).max()))
+    if folds < 2:
+        return  # nothing can be held out: the strongest regularisation, the base rate, is chosen
     apart = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # A reason with fewer recordings than folds is missing from some; its chance is then the

@@ -34,7 +34,7 @@ def build_pipeline(y: np.ndarray, seed: int = 0) -> Any:
         seed: seed of every random part. One thread throughout: the same data give the same model.
 
     Raises:
-        DataError: a class with a single row, between whose neighbours nothing can be interpolated.
+        DataError: a single class, or a class with a single row, which has no neighbour.
     """
     from imblearn.over_sampling import SMOTE
     from imblearn.pipeline import Pipeline
@@ -42,7 +42,13 @@ def build_pipeline(y: np.ndarray, seed: int = 0) -> Any:
     from sklearn.feature_selection import SelectFromModel
     from sklearn.preprocessing import StandardScaler
 
-    smallest = int(np.unique(y, return_counts=True)[1].min())
+    counts = np.unique(y, return_counts=True)[1]
+    if len(counts) < 2:
+        raise DataError(
+            "Only one reason is left to train on in some part of the data; record more reasons, or more babies "
+            "per reason."
+        )
+    smallest = int(counts.min())
     if smallest < 2:
         raise DataError(
             "A reason has a single recording left to train on; record it at least twice, "
@@ -116,6 +122,11 @@ def splits(
         if donors < folds:
             raise DataError(
                 f"{folds} folds with donors kept apart need at least {folds} donors; found {donors}."
+            )
+        commonest = int(np.bincount(y).max())
+        if commonest < folds:
+            raise DataError(
+                f"{folds} folds need a reason with at least {folds} recordings; the commonest has {commonest}."
             )
         apart = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         yield from apart.split(np.zeros(len(y)), y, data.groups)

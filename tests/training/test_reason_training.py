@@ -166,14 +166,14 @@ def test_a_new_reason_is_a_new_folder(shared: Path, tmp_path: Path) -> None:
     for label in ("belly_pain", "burping", "discomfort", "hungry", "tired", "teething"):
         source = "hungry" if label == "teething" else label
         clips = sorted((shared / "data" / "donateacry" / source).glob("*.flac"))
-        for clip in clips[-3:] if label == "teething" else clips[:3]:
+        for clip in clips[-2:] if label == "teething" else clips[:2]:
             samples, rate = soundfile.read(clip, frames=8_000, start=8_000)
             (folder / label).mkdir(parents=True, exist_ok=True)
             soundfile.write(folder / label / f"{clip.stem}.wav", samples, rate)
     cache = tmp_path / "cache"
     data = load_data(folder, cache_dir=cache)
     assert data.classes == ("belly_pain", "burping", "discomfort", "hungry", "teething", "tired")
-    assert data.features.shape == (18, 1 + len(AUGMENTED), 108)
+    assert data.features.shape == (12, 1 + len(AUGMENTED), 108)
     assert np.abs(data.features[:, 0] - data.features[:, 1]).max() > 0.1, "a copy is not the recording"
     again = load_data(folder, cache_dir=cache)
     assert again.fingerprint() == data.fingerprint()
