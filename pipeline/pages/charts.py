@@ -25,7 +25,7 @@ CRY = "#c4661f"
 LINE = "#9a6ad6"
 QUIET = "#808080"
 THIS, USUAL = "This sound", "Usually"
-MARGIN = 46
+MARGIN = 52
 """Pixels left of every time chart for its axis; fixed, so that one moment is at one place in all of them."""
 LABELLED = 12
 """Above this many episodes their marks carry no words; they would lie on top of each other."""

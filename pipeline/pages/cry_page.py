@@ -98,7 +98,8 @@ def _result(store: Store, pipe: CryPipeline, settings: Settings) -> None:
     result.say(words[sound.key])
     result.listen(sound, outcome)
     _when(store, outcome, analysis, detection, start)
-    _why(store, analysis, settings)
+    if words[sound.key].kind != "silent":
+        _why(store, analysis, settings)
     _keep(store, sound, model, decided)
 
 

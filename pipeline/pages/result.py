@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.pages.verdict import Verdict
     from pipeline.reasons import ReasonResult
 
+LISTED, LIST_HEIGHT = 4, 250
 _CHOSEN = "chosen-sound"
 _ALERTS = {"cry": "warning", "near-cry": "warning", "near-none": "info", "none": "success", "silent": "info"}
 
@@ -41,14 +42,16 @@ def choose(store: Store, shorts: Mapping[str, str]) -> Sound | None:
     if len(store.sounds) > 1:
         keys = list(reversed(store.sounds))
         st.session_state[_CHOSEN] = store.chosen
-        st.radio(
-            f"Your {len(keys)} sounds, newest first",
-            keys,
-            format_func=lambda key: plain(store.sounds[key].name),
-            captions=[plain(shorts.get(key, "")) for key in keys],
-            key=_CHOSEN,
-            on_change=lambda: setattr(store, "chosen", st.session_state[_CHOSEN]),
-        )
+        # A long list scrolls in its own place, so that the verdict stays in sight on a phone.
+        with st.container(height=LIST_HEIGHT if len(keys) > LISTED else "content", border=len(keys) > LISTED):
+            st.radio(
+                f"Your {len(keys)} sounds, newest first",
+                keys,
+                format_func=lambda key: plain(store.sounds[key].name),
+                captions=[plain(shorts.get(key, "")) for key in keys],
+                key=_CHOSEN,
+                on_change=lambda: setattr(store, "chosen", st.session_state[_CHOSEN]),
+            )
     return store.sounds[store.chosen]
 
 

@@ -132,7 +132,7 @@ def settle(page: Page) -> None:
     """Wait until Streamlit has finished and every chart on the page is drawn."""
     page.wait_for_function(
         """() => document.querySelector('[data-test-script-state]')?.dataset.testScriptState !== 'running'
-            && !document.querySelector('[data-stale="true"]')
+            && !document.querySelector('[data-stale=true], [data-testid=stSkeleton], [data-testid=stSpinner]')
             && [...document.querySelectorAll('[data-testid=stVegaLiteChart]')]
                 .every(chart => chart.querySelector('svg .mark-group, canvas'))"""
     )

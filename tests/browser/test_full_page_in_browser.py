@@ -172,6 +172,7 @@ def test_try_it_and_what_this_can_do(browser: Browser, full_page: str) -> None:
     page.get_by_role("tab", name="Try it").click()
     page.get_by_role("tabpanel", name="Try it").get_by_role("button").first.click()
     page.get_by_test_id("stAlert").get_by_role("heading", level=2).wait_for()
+    settle(page)
     page.get_by_text("What this can and cannot do").click()
     page.get_by_text("It is not a medical device").wait_for()
     page.get_by_text("Which model listens").click()

@@ -36,6 +36,7 @@ def analysis_of(scores: list[float], threshold: float = 0.5, duration_s: float =
         reasons=None,
         warnings=(),
         notices=(),
+        _rules=rules,
     )
 
 
