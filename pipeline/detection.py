@@ -39,8 +39,11 @@ def window_features(embeddings: FloatArray, window: int) -> FloatArray:
     """
     frames = np.asarray(embeddings, dtype=np.float32)
     window = min(window, len(frames))
-    view = np.lib.stride_tricks.sliding_window_view(frames, window, axis=0)
-    return np.concatenate([view.mean(axis=-1), view.std(axis=-1)], axis=1)
+    count = len(frames) - window + 1
+    shifted = [frames[i : i + count] for i in range(window)]  # far faster than a strided view's std
+    mean = np.sum(shifted, axis=0) / np.float32(window)
+    variance = np.sum([np.square(part - mean) for part in shifted], axis=0) / np.float32(window)
+    return np.concatenate([mean, np.sqrt(variance)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
