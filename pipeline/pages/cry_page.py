@@ -53,11 +53,10 @@ def _pipeline(embedder: str) -> CryPipeline | None:
 
 
 def _model_choice(pipe: CryPipeline | None, settings: Settings) -> None:
-    with st.expander("Which model listens", icon=":material/tune:"):
-        if pipe is not None:
-            st.markdown(f"In use: **{plain(pipe.embedder.name)}**.")
-            if pipe.embedder.notice:
-                st.markdown(plain(pipe.embedder.notice))
+    if pipe is not None:
+        notice = f" {plain(pipe.embedder.notice)}" if pipe.embedder.notice else ""
+        st.caption(f":material/hearing: Embedder in use: **{plain(pipe.embedder.name)}**.{notice}")
+    with st.expander("Choose another embedder", icon=":material/tune:"):
         st.selectbox(
             "Embedder",
             list(EMBEDDERS),
@@ -127,7 +126,6 @@ def _when(store: Store, outcome: Outcome, analysis: Analysis, name: str, start: 
 def _why(store: Store, analysis: Analysis, settings: Settings) -> None:
     if analysis.reasons is None:
         return
-    st.subheader("Why", anchor=False)
     result.reasons(analysis.reasons)
     result.threshold_slider(
         store,

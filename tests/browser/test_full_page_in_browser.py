@@ -110,6 +110,7 @@ def test_the_detection_slider_moves_verdict_and_chart(cry_on_show: Page) -> None
     assert page.get_by_role("heading", name="Why").count() == 0
     page.get_by_role("button", name="Reset").first.click()
     verdict(page, CRY).wait_for()
+    settle(page)
     assert float(slider(page, DETECTION).input_value()) == pytest.approx(float(start), abs=0.006)
     page.context.close()
 
@@ -175,8 +176,9 @@ def test_try_it_and_what_this_can_do(browser: Browser, full_page: str) -> None:
     settle(page)
     page.get_by_text("What this can and cannot do").click()
     page.get_by_text("It is not a medical device").wait_for()
-    page.get_by_text("Which model listens").click()
-    page.get_by_text("In use:").wait_for()
+    page.get_by_text("Embedder in use: student").wait_for()
+    page.get_by_text("Choose another embedder").click()
+    page.get_by_role("combobox", name="Embedder").wait_for()
     photograph(page, SCREENSHOTS / "try-it-phone-dark.png")
     page.context.close()
 
