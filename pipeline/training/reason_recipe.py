@@ -45,8 +45,8 @@ def build_pipeline(y: np.ndarray, seed: int = 0) -> Any:
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) < 2:
         raise DataError(
-            "Only one reason is left to train on in some part of the data; record more reasons, or more babies "
-            "per reason."
+            "Only one reason is left to train on in some part of the data; record more reasons, "
+            "or more babies per reason."
         )
     smallest = int(counts.min())
     if smallest < 2:
@@ -126,7 +126,8 @@ def splits(
         commonest = int(np.bincount(y).max())
         if commonest < folds:
             raise DataError(
-                f"{folds} folds need a reason with at least {folds} recordings; the commonest has {commonest}."
+                f"{folds} folds need a reason with at least {folds} recordings; "
+                f"the commonest has {commonest}."
             )
         apart = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         yield from apart.split(np.zeros(len(y)), y, data.groups)
