@@ -22,7 +22,7 @@ NEAR_LOGITS = 0.5
 0.94 about one at 0.9. Log-odds, because near 0 and 1 the same distance means much more."""
 
 ICONS: dict[Kind, str] = {
-    "cry": ":material/child_care:",
+    "cry": ":material/notifications_active:",
     "near-cry": ":material/help:",
     "near-none": ":material/help:",
     "none": ":material/check:",
