@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from pipeline import __version__, cli_train
-from pipeline.cli_console import progress, say
+from pipeline.cli_console import interrupts, progress, quiet_start, say
 from pipeline.errors import CryError, SettingsError
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def analyze(
     """Is a baby crying in these recordings, when, and what can be said about why?"""
     recordings = find_recordings(paths)
     tracks = _track_folder(recordings, output) if format == "audacity" else None
+    if output is not None and tracks is None and not output.parent.is_dir():
+        raise SettingsError(f"{output} cannot be written: there is no folder {output.parent}.")
     from pipeline.settings import get_settings
 
     settings = get_settings(
@@ -85,7 +87,8 @@ def analyze(
     from pipeline.analysis import CryPipeline
     from pipeline.formats import told_error
 
-    pipeline = CryPipeline.load(settings.embedder, settings)
+    with quiet_start():
+        pipeline = CryPipeline.load(settings.embedder, settings)
     say(f"Listening with the {pipeline.embedder.name} embedder.")
     if pipeline.embedder.notice:
         say(pipeline.embedder.notice)
@@ -146,10 +149,12 @@ def _analyzed(
         report(recording.name, done, len(recordings))
         path = str(recording.path)
         try:
-            yield {**pipeline.analyze(recording.path).to_dict(), "path": path}
+            record = {**pipeline.analyze(recording.path).to_dict(), "path": path}
         except CryError as error:
-            failures.append(error_record(path, str(error), embedder=pipeline.embedder.name))
-            yield failures[-1]
+            record = error_record(path, str(error), embedder=pipeline.embedder.name)
+            failures.append(record)
+        interrupts.check()
+        yield record
 
 
 def _writer(format: Format, pipeline: CryPipeline, output: Path | None) -> Writer:
@@ -226,22 +231,19 @@ def version() -> None:
         print(f"{library} {found or '(not installed)'}")  # noqa: T201
 
 
-def _quiet_libraries() -> None:
-    """Keep other people's start-up chatter out of our output, unless it was asked for."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
-
-
 def main() -> None:
     """Run the command line; an error that a person can act on is one line, never a traceback."""
-    _quiet_libraries()
+    interrupts.watch()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # other people's deprecations
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A file name need not be valid text; a result must not fail on it.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except CryError as error:
         say(f"crylens: {error}")
         sys.exit(2)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
+import os
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +14,72 @@ from contextlib import contextmanager
 def say(message: str) -> None:
     """One line to people, on standard error, so that results can be piped on."""
     print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class Interrupts:
+    """Ctrl-C that is not lost: a KeyboardInterrupt raised inside a C library's call-back is dropped there.
+
+    libsndfile reads through such call-backs; one that is interrupted looks like the end of the file. The drop
+    is seen here, the interrupt sent again, and ``check`` keeps a result made meanwhile from being told.
+    """
+
+    def __init__(self) -> None:
+        self._dropped = False
+
+    def watch(self) -> None:
+        """Take note of dropped interrupts from now on."""
+        sys.unraisablehook = self._unraisable
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt when one was dropped."""
+        if self._dropped:
+            raise KeyboardInterrupt
+
+    def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(unraisable)
+            return
+        self._dropped = True
+        again = threading.Timer(0.02, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+
+
+interrupts = Interrupts()
+
+
+@contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keep TensorFlow's start-up notes, which C++ writes past Python, off standard error while models load.
+
+    ``TF_CPP_MIN_LOG_LEVEL`` does not reach all of them; whoever sets it gets to see everything. When loading
+    fails unexpectedly, what was held back is shown after all.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    from pipeline.errors import CryError
+
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if sys.stderr.isatty():
+        say("Getting ready to listen…")
+    sys.stderr.flush()
+    descriptor = 2
+    kept = os.dup(descriptor)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), descriptor)
+        try:
+            yield
+        except CryError:
+            raise
+        except Exception:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, descriptor)
+            os.close(kept)
 
 
 @contextmanager
