@@ -191,7 +191,7 @@ def test_the_table_and_the_thresholds(a_cry: Path, student_records: list[dict[st
     [
         (("{empty}",), {}, "nothing to analyse"),
         (("{cry}", "--embedder", "nope"), {}, "'nope' is not one of"),
-        (("{cry}", "--detection-threshold", "2"), {}, "2.0 is not in the range"),
+        (("{cry}", "--detection-threshold", "2"), {}, "less than or equal to 1"),
         (("{cry}",), {"CRY_THREADS": "none"}, "CRY_THREADS"),
         (("{cry}",), {"CRY_EMBEDDER": "nope"}, "'nope'"),
         (("{cry}", "--embedder", "yamnet"), {"CRY_YAMNET_HANDLE": "{empty}"}, "CRY_YAMNET_HANDLE"),
