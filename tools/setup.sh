@@ -12,15 +12,20 @@ venv=.venv
 python=$venv/bin/python
 busy=$venv.busy
 
+ours=
 say() { printf '%s\n' "$*" >&2; }
-fail() { say "" "Set-up stopped: $1"; shift; for line in "$@"; do say "  $line"; done; exit 1; }
+fail() {
+    say "" "Set-up stopped: $1"; shift
+    for line in "$@"; do say "  $line"; done
+    [ -z "${ours:-}" ] || rm -rf "$busy"
+    exit 1
+}
 files_of() {
     case $1 in
         lite) echo requirements-lite.txt ;;
         full) echo "$(files_of lite) requirements.txt" ;;
         train) echo "$(files_of full) requirements-train.txt" ;;
         test) echo "$(files_of train) requirements-test.txt" ;;
-        *) fail "no set is called '$1'; there are lite, full, train and test." ;;
     esac
 }
 # The place of the folder counts too: an environment that was moved or copied points to the old one.
@@ -59,6 +64,10 @@ make_venv() {
     fi
 }
 
+case $wanted in
+    lite | full | train | test) ;;
+    *) fail "no set is called '$wanted'; there are lite, full, train and test." ;;
+esac
 is_set_up && exit 0
 
 # An environment is filled by one process at a time, and one that was left half filled is made anew.
@@ -70,6 +79,7 @@ mkdir "$busy" 2>/dev/null || {
     say "The last set-up was interrupted: starting afresh."
     rm -rf "$venv"
 }
+ours=yes
 echo $$ >"$busy/pid"
 trap 'exit 130' INT TERM HUP
 
@@ -80,11 +90,10 @@ say "Installing the '$wanted' requirements (the first time: a few minutes, up to
 last=$(files_of "$wanted"); last=${last##* }
 # --no-deps: the files are complete locks, and tf-keras would pull a second, larger TensorFlow (docs/dependencies.md).
 "$python" -m pip install -q --no-deps -r "$last" || {
-    rm -rf "$busy"
     fail "the packages could not be installed (the lines above say why)." \
         "A package registry must be reachable (PyPI, or the one pip is configured for). Then run the same command again."
 }
-"$python" -m pip install -q --no-deps --no-build-isolation -e .
+"$python" -m pip install -q --no-deps --no-build-isolation -e . || fail "the crylens command could not be installed."
 print_of "$wanted" >"$venv/.set-up-$wanted"
 rm -rf "$busy"
 say "Ready: $("$python" --version), $("$python" -m pip list 2>/dev/null | tail -n +3 | wc -l | tr -d ' ') packages."
