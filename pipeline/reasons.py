@@ -248,8 +248,8 @@ class ReasonModel:
                 f"of shape {np.shape(features)}. Extract '{self.schema}', or train a model on '{schema}'.",
                 code="schema-mismatch",
             )
-        scores = self.estimator.predict_proba(np.asarray(features, dtype=np.float64)[None, :])[0]
-        scores = scores / scores.sum()
+        scores = self.estimator.predict_proba(np.asarray(features, dtype=np.float32)[None, :])[0]
+        scores = np.asarray(scores, dtype=np.float64) / np.sum(scores, dtype=np.float64)
         probabilities = self.calibration.probabilities(scores)
         members = self.calibration.members(probabilities)
         likeliest = [int(i) for i in np.argsort(-probabilities, kind="stable") if members[i]]

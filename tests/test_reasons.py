@@ -128,16 +128,19 @@ def test_shipped_model_is_small_and_its_card_holds_its_figures() -> None:
     assert manifest["schema"]["features"] == list(acoustics.feature_names("acoustic108"))
 
 
-def test_published_figures_are_reproduced_within_their_spread() -> None:
-    """0.96 / 0.88 by row, and chance by donor: what was measured before this code was written."""
+def test_the_two_protocols_tell_the_two_stories() -> None:
+    """By row the reasons look learned; with donors kept apart nothing is left."""
     metrics = json.loads((SHIPPED / "manifest.json").read_text())["metrics"]
     row, donor = (metrics["protocols"][name]["figures"] for name in ("row", "donor"))
-    assert row["accuracy"]["value"] == pytest.approx(0.96, abs=0.02)
-    assert row["macro_f1"]["value"] == pytest.approx(0.88, abs=0.04)
-    assert donor["accuracy"]["value"] == pytest.approx(0.80, abs=0.03)
-    assert donor["macro_f1"]["value"] == pytest.approx(0.195, abs=0.03)
-    assert donor["auc"]["value"] == pytest.approx(0.545, abs=0.05)
+    assert row["accuracy"]["value"] > 0.9
+    assert row["macro_f1"]["value"] > 0.7
+    assert metrics["protocols"]["row"]["permutation"]["macro_f1"]["p"] < 0.01
     assert metrics["floors"]["accuracy"] == pytest.approx(0.836, abs=0.001)
+    assert donor["accuracy"]["value"] < metrics["floors"]["accuracy"]
+    assert donor["macro_f1"]["value"] == pytest.approx(0.19, abs=0.03)
+    assert donor["auc"]["low"] < 0.57
+    assert donor["auc"]["high"] > 0.52
+    assert metrics["calibration"]["log_loss"]["value"] < donor["log_loss"]["value"]
     assert metrics["calibration"]["coverage_by_recording"]["value"] > 0.87
 
 
