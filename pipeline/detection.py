@@ -118,7 +118,10 @@ class DetectorHead:
     def rules(self, threshold: float | None = None) -> EpisodeRules:
         """How window scores become episodes at a threshold (the shipped one by default)."""
         rules = EpisodeRules(
-            onset=float(self.threshold), offset=0.5 * float(self.threshold), hop_s=FRAME_HOP_S, window_s=self.window_s
+            onset=float(self.threshold),
+            offset=0.5 * float(self.threshold),
+            hop_s=FRAME_HOP_S,
+            window_s=self.window_s,
         )
         return rules if threshold is None else rules.with_threshold(threshold)
 

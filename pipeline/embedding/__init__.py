@@ -41,7 +41,7 @@ def load_embedder(name: str | None = None, settings: Settings | None = None) -> 
 def _student(settings: Settings, notice: str | None) -> Embedder:
     from pipeline.embedding.student import StudentEmbedder
 
-    return StudentEmbedder(settings, notice)
+    return StudentEmbedder.bundled(settings, notice)
 
 
 def _auto(settings: Settings) -> Embedder:
@@ -49,7 +49,9 @@ def _auto(settings: Settings) -> Embedder:
 
     handle = settings.yamnet_handle
     if find_spec("tensorflow") is None or find_spec("tensorflow_hub") is None:
-        return _student(settings, "Using the bundled embedder: TensorFlow, which YAMNet needs, is not installed.")
+        return _student(
+            settings, "Using the bundled embedder: TensorFlow, which YAMNet needs, is not installed."
+        )
     configured = handle != YAMNET_HUB_HANDLE and yamnet.is_local(handle)
     if not (configured or yamnet.is_cached(handle) or yamnet.is_reachable(handle, settings.yamnet_timeout_s)):
         return _student(

@@ -3,6 +3,7 @@
 The same distribution is drawn for cries and for everything else: whatever a codec, a band limit or a level
 could give away about the class is thus spread over both. All functions take mono float32 at 16 kHz, shape
 (n,), and return the same shape unless they say otherwise; randomness comes only from the generator passed in.
+One step is drawn by class: speed (:func:`draw_speed`), because a cry played much faster is no baby's any more.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _EPSILON = 1e-9
 class Recipe:
     """How one training example is changed; ``None`` leaves a step out. Levels in dB, frequencies in Hz."""
 
+    speed: float | None = None
     partner_snr_db: float | None = None
     noise: str | None = None
     noise_snr_db: float = 10.0
@@ -53,6 +55,20 @@ class Recipe:
             codec=str(rng.choice(codecs)) if rng.random() < 0.3 else None,
             level_dbfs=maybe(0.8, rng.uniform(-48, -12)),
         )
+
+
+def draw_speed(rng: np.random.Generator, may_cry: bool) -> float | None:
+    """A change of speed for half of the sounds: slight for cries, up to twice as fast for everything else."""
+    if rng.random() < 0.5:
+        return None
+    return float(rng.uniform(0.92, 1.1) if may_cry else rng.uniform(1.1, 2.0))
+
+
+def faster(samples: FloatArray, speed: float) -> FloatArray:
+    """Play at another speed, pitch and formants included: (n / speed,). An adult's voice becomes a child's."""
+    import soxr
+
+    return soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE).astype(np.float32)
 
 
 def rms(samples: FloatArray) -> float:
@@ -146,8 +162,10 @@ def set_level(samples: FloatArray, level_dbfs: float) -> FloatArray:
 def apply(
     samples: FloatArray, recipe: Recipe, partner: FloatArray | None, rng: np.random.Generator
 ) -> FloatArray:
-    """Carry a recipe out in the order sound meets the world: sources, room, noise, microphone, codec, level."""
+    """Carry a recipe out in the order sound meets the world: source, room, noise, microphone, codec, level."""
     out = np.asarray(samples, dtype=np.float32)
+    if recipe.speed is not None:
+        out = faster(out, recipe.speed)
     if recipe.partner_snr_db is not None and partner is not None and len(partner):
         out = mix(out, fit_length(partner, len(out), rng), recipe.partner_snr_db)
     if recipe.room_s is not None:

@@ -6,21 +6,23 @@ Every fit draws on the clean pass and on the changed ones. Clip scores are the b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detection import FEATURES, DetectorHead, window_features
-from pipeline.training.bank import Bank, BankPass, Entry
+from pipeline.errors import DataError
+from pipeline.training.bank import BankPass, Entry
 
 WINDOW_FRAMES = 3
-COMPONENTS = 160
-PENALTY = 0.003
+COMPONENTS = 256
+# Inverse strength of the ridge penalty. The components keep their spread, so that the penalty falls on what
+# varies little in the training sounds: whitened components fit them better and carry over far worse.
+PENALTY = 0.001
 # YAMNet's crying score (best of its three classes, on the clean stretch) from which a window teaches "cry".
-CRY_EVIDENCE = 0.1
+CRY_EVIDENCE = 0.3
 PCA_ROWS = 12_000
 # Figures of the mixed tests stay honest only if these backgrounds teach nothing.
 UNSEEN_BACKGROUNDS = "speech_commands_noise"
@@ -85,28 +87,75 @@ def windows_of(heard: BankPass, embeddings: np.ndarray, window: int = WINDOW_FRA
     )
 
 
+def folds(entries: Sequence[Entry], seed: int = 0) -> NDArray[np.int64]:
+    """Which fold judges each clip, (n,) int; -1 for our own synthetic sounds, which judge nothing.
+
+    Every origin that has cries opens a fold, and origins without cries join the fold with the fewest other
+    sounds, largest first: each fold then holds cries and other sounds of sources its head never heard. With a
+    single origin of cries the folds are of groups (donors, sessions) instead, five of them.
+
+    Raises:
+        DataError: too few groups for folds.
+    """
+    origins = np.array([origin(e.source) for e in entries])
+    kinds = np.array([e.kind for e in entries])
+    known = origins != "synthetic"
+    openers = sorted(set(origins[known & (kinds == "cry")]))
+    others = {
+        name: int(np.sum((origins == name) & (kinds == "not_cry"))) for name in sorted(set(origins[known]))
+    }
+    if len(openers) < 2:
+        return _group_folds(entries, known & (kinds != "unverified"), seed)
+    fold_of = {name: k for k, name in enumerate(openers)}
+    filled = [others[name] for name in openers]
+    for name in sorted(set(others) - set(openers), key=lambda n: (-others[n], n)):
+        fold_of[name] = int(np.argmin(filled))
+        filled[fold_of[name]] += others[name]
+    return np.array([fold_of.get(name, -1) for name in origins])
+
+
+def _group_folds(entries: Sequence[Entry], known: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    where = np.flatnonzero(known)
+    kinds, groups = [entries[i].kind for i in where], [entries[i].group for i in where]
+    if len(set(groups)) < 5:
+        raise DataError(
+            f"{len(set(groups))} group(s) of recordings cannot make 5 folds. Each recording session is one "
+            "group: record on more occasions, or name the groups in a manifest.csv."
+        )
+    result = np.full(len(entries), -1)
+    for k, (_, test) in enumerate(
+        StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(where, kinds, groups)
+    ):
+        result[where[test]] = k
+    return result
+
+
 def teaching_rows(
-    windows: Windows, entries: Sequence[Entry], exclude: Collection[str]
+    windows: Windows, entries: Sequence[Entry], banned: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(rows that teach, which of all rows are cries). Excluded origins teach neither as clip nor mixed in."""
-    banned = np.array([origin(e.source) in exclude for e in entries] + [False])
+    """(rows that teach, which of all rows are cries). Banned clips teach neither as clip nor mixed in."""
+    out = np.append(np.zeros(len(entries), bool) if banned is None else banned, False)  # partner -1: none
     kind = np.array([e.kind for e in entries])[windows.entry]
     cry = (kind == "cry") & (windows.evidence >= CRY_EVIDENCE)
-    allowed = ~banned[windows.entry] & ~banned[windows.partner]
+    allowed = ~out[windows.entry] & ~out[windows.partner]
     return allowed & (cry | (kind == "not_cry")), cry
 
 
-def fit_head(passes: Sequence[Windows], entries: Sequence[Entry], exclude: Collection[str] = ()) -> DetectorHead:
+def fit_head(
+    passes: Sequence[Windows], entries: Sequence[Entry], banned: NDArray[np.bool_] | None = None
+) -> DetectorHead:
     """Fit StandardScaler, PCA and logistic regression; the head is not calibrated yet.
 
     Args:
-        exclude: origins that must teach nothing.
+        banned: (entries,) bool, clips that must teach nothing.
     """
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    chosen = [(w, *teaching_rows(w, entries, exclude)) for w in passes]
+    chosen = [(w, *teaching_rows(w, entries, banned)) for w in passes]
     y = np.concatenate([cry[rows] for _, rows, cry in chosen])
     x = np.concatenate([w.features[rows] for w, rows, _ in chosen])
     sample = np.random.default_rng(0).choice(len(x), min(PCA_ROWS, len(x)), replace=False)
@@ -118,7 +167,7 @@ def fit_head(passes: Sequence[Windows], entries: Sequence[Entry], exclude: Colle
     z = np.concatenate(
         [pca.transform(scaler.transform(x[i : i + 8192].astype(np.float32))) for i in range(0, len(x), 8192)]
     )
-    spread = z.std(axis=0)
+    spread = z.std()  # one number for all: the penalty then means the same for any embedder
     model = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=500).fit(z / spread, y)
     return DetectorHead(
         scaler_mean=scaler.mean_,
@@ -144,10 +193,3 @@ def head_logits(head: DetectorHead, windows: Windows) -> NDArray[np.float64]:
     """Uncalibrated log-odds of every window, (n,)."""
     parts = range(0, len(windows.features), 16_384)
     return np.concatenate([head.logits(windows.features[i : i + 16_384]) for i in parts])
-
-
-def relabelled(bank: Bank, checked: dict[str, str]) -> list[Entry]:
-    """The bank's entries with unverified recordings set to what checking found, by file name."""
-    from pipeline.training.bank import relabel
-
-    return relabel([e for e in bank.entries], {Path(name).name: kind for name, kind in checked.items()})

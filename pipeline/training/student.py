@@ -10,25 +10,30 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline import artifacts
 from pipeline.embedding.base import EMBEDDING_SIZE
 from pipeline.embedding.logmel import MEL_BANDS, PATCH_COLUMNS, PATCH_HOP_COLUMNS
 from pipeline.errors import DataError
+from pipeline.settings import Settings, get_settings
 from pipeline.training.bank import Bank
 
 # (channels, stride) of each depthwise-separable block after a stem of 24 at stride 2.
 BLOCKS = ((48, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
+EPOCHS = 14
+PASSES = 4
 PATCHES_PER_EPOCH = 20_480
 BATCH = 128
 PEAK_RATE = 3e-3
 
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,11 @@ class Frames:
     deviation: np.ndarray
 
     @classmethod
-    def gather(cls, bank: Bank, exclude_sources: Collection[str] = ()) -> Frames:
-        """All frames of examples in which no excluded source had a part, as clip or mixed in.
+    def gather(cls, bank: Bank, banned: np.ndarray | None = None) -> Frames:
+        """All frames of examples in which no banned clip had a part, as clip or mixed in.
+
+        Args:
+            banned: (entries,) bool; None bans nothing.
 
         Raises:
             DataError: nothing is left.
@@ -62,13 +70,13 @@ class Frames:
             scores.append(np.asarray(heard.scores))
             for example in heard.examples:
                 parts = [example.entry] + ([example.partner] if example.partner >= 0 else [])
-                if any(bank.entries[i].source in exclude_sources for i in parts):
+                if banned is not None and banned[parts].any():
                     continue
                 frame = np.arange(example.frames)
                 start = example.column_start + frame * PATCH_HOP_COLUMNS
                 rows.append(np.stack([np.full_like(frame, k), start, example.start + frame], axis=1))
         if not rows:
-            raise DataError("No training audio is left for the student once the excluded sources are gone.")
+            raise DataError("No training audio is left for the student once the banned clips are gone.")
         index = np.concatenate(rows)
         sample = np.concatenate([e[:: max(1, len(e) // 10_000)] for e in embeddings]).astype(np.float32)
         deviation = sample.std(axis=0)
@@ -119,9 +127,7 @@ def _embedding_loss(wanted: Any, given: Any) -> Any:
     return squared + 1.0 - ops.sum(wanted * given, axis=-1) / (norms + 1e-6)
 
 
-def fit(
-    frames: Frames, *, epochs: int, seed: int, checkpoint: Path, progress: Progress | None = None
-) -> Any:
+def fit(frames: Frames, *, epochs: int, seed: int, checkpoint: Path, progress: Progress | None = None) -> Any:
     """Train, or go on from the checkpoint.
 
     Args:
@@ -162,7 +168,7 @@ def fit(
             losses.append(float(np.asarray(model.train_on_batch(inputs, list(targets)))[0]))
             if progress and i % 8 == 0:
                 loss = np.mean(losses[-32:])
-                progress(epoch * steps + i, epochs * steps, f"student, epoch {epoch + 1}, loss {loss:.3f}")
+                progress(f"student, epoch {epoch + 1}, loss {loss:.3f}", epoch * steps + i, epochs * steps)
         unfinished = checkpoint / "unfinished.keras"
         model.save(unfinished)
         unfinished.replace(saved)
@@ -195,4 +201,90 @@ def to_onnx(model: Any, deviation: np.ndarray, folder: Path) -> bytes:
     worst = float(np.max(np.abs(given - wanted) / deviation))
     if worst > 1e-3:
         raise DataError(f"The exported student differs from the trained one by {worst:.2g} deviations.")
+    return data
+
+
+def train(
+    data: Path,
+    out: Path | None = None,
+    *,
+    settings: Settings | None = None,
+    epochs: int = EPOCHS,
+    passes: int = PASSES,
+    seed: int = 0,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Teach the student everything in ``data`` and save it with its card.
+
+    Args:
+        data: folder with a manifest.csv, or with one folder per label; labels are not used.
+        out: model folder; ``artifacts/student`` when None.
+        epochs: rounds of 20 480 patches.
+        passes: hearings of the data in the bank, shared with the detector.
+
+    Returns:
+        Figures: parameters, bytes, and agreement with the teacher on a clean pass.
+
+    Raises:
+        DataError, AudioError, EmbedderError, ArtifactError: as their messages say.
+    """
+    from pipeline.embedding.student import MODEL_FILE, StudentEmbedder
+    from pipeline.training.detector import default_cache, gather
+    from pipeline.training.held_out_students import embed_bank
+    from pipeline.training.student_card import model_card
+
+    settings = settings or get_settings()
+    cache = cache_dir or default_cache()
+    material = gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
+    work = cache / "students" / f"all-{material.bank.folder.parent.name}-{epochs}-{seed}"
+    model = distil(material.bank, epochs=epochs, seed=seed, work=work, progress=progress)
+    student = StudentEmbedder(model, settings.threads)
+    given = np.asarray(embed_bank(material.bank, 0, student), np.float32)
+    wanted = np.asarray(material.bank.open(0).embeddings, np.float32)
+    counts = Counter(entry.source for entry in material.entries)
+    metrics = {
+        "bytes": len(model),
+        "cosine": agreement(wanted, given),
+        "frames": len(wanted),
+    }
+    options = {"clips": dict(sorted(counts.items())), "epochs": epochs, "passes": passes, "seed": seed}
+    artifacts.save(
+        out or settings.artifacts_dir / "student",
+        files={MODEL_FILE: model},
+        kind="student",
+        schema={"input": [PATCH_COLUMNS, MEL_BANDS], "output": EMBEDDING_SIZE, "sample_rate": 16_000},
+        training=options,
+        metrics=metrics,
+        card=model_card(metrics, options),
+    )
+    return metrics
+
+
+def agreement(wanted: np.ndarray, given: np.ndarray) -> dict[str, float]:
+    """Cosine between teacher's and student's embeddings, (n, 1024) each: mean and tenth percentile."""
+    norms = np.linalg.norm(wanted, axis=1) * np.linalg.norm(given, axis=1)
+    cosine = np.sum(wanted * given, axis=1)[norms > 0] / norms[norms > 0]
+    return {"mean": float(cosine.mean()), "tenth_percentile": float(np.percentile(cosine, 10))}
+
+
+def distil(
+    bank: Bank,
+    *,
+    epochs: int,
+    seed: int,
+    work: Path,
+    banned: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> bytes:
+    """Teach a student on a built bank and give it back as ONNX bytes.
+
+    Args:
+        work: folder for checkpoints; an interrupted run goes on from there, a finished one removes it.
+        banned: (entries,) bool, clips that must teach nothing.
+    """
+    frames = Frames.gather(bank, banned)
+    model = fit(frames, epochs=epochs, seed=seed, checkpoint=work, progress=progress)
+    data = to_onnx(model, frames.deviation, work / "export")
+    shutil.rmtree(work)
     return data
