@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -27,6 +27,12 @@ Report = Annotated[Path | None, typer.Option(help="Write the figures to this JSO
 Seed = Annotated[int, typer.Option(min=0, help="The same data and seed give the same figures.")]
 Hearing = Annotated[
     Literal["yamnet", "student"], typer.Option("--embedder", help="What the detector hears with.")
+]
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="row|donor", help="Rows split at random, or donors kept apart; repeatable. Both by default."
+    ),
 ]
 Schema = Annotated[Literal["acoustic108", "acoustic111"], typer.Option(help="Which acoustic features.")]
 
@@ -88,12 +94,22 @@ def evaluate_detection(data: Data, out: Report = None, seed: Seed = 0, embedder:
 
 
 @evaluate.command("reasons")
-def evaluate_reasons(data: Data, out: Report = None, seed: Seed = 0, schema: Schema = "acoustic108") -> None:
+def evaluate_reasons(
+    data: Data,
+    out: Report = None,
+    seed: Seed = 0,
+    schema: Schema = "acoustic108",
+    protocol: Protocols = None,
+) -> None:
     """Reasons, rows split at random and donors kept apart, side by side."""
     from pipeline.evaluation import reasons
+    from pipeline.training.reason_recipe import PROTOCOLS, Protocol
 
+    protocols = cast(list[Protocol], protocol) or PROTOCOLS  # evaluate refuses another name
     with progress() as report:
-        figures = reasons.evaluate(data, schema=schema, seed=seed, out=out, progress=report)
+        figures = reasons.evaluate(
+            data, schema=schema, seed=seed, protocols=protocols, out=out, progress=report
+        )
     typer.echo(reasons.to_markdown(figures))
 
 

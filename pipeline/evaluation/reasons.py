@@ -11,8 +11,9 @@ import numpy as np
 
 from pipeline.errors import SettingsError
 from pipeline.evaluation.intervals import bootstrap_by_group, permutation_test
+from pipeline.training.cache import default_cache
 from pipeline.training.reason_calibration import log_loss, nested, of_true_class
-from pipeline.training.reason_features import Progress, ReasonData, default_cache, load_data
+from pipeline.training.reason_features import Progress, ReasonData, load_data
 from pipeline.training.reason_recipe import PROTOCOLS, FoldScores, Protocol, out_of_fold
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "log_loss")

@@ -1,4 +1,4 @@
-"""Train a detector head: bank, left-out sources for calibration and threshold, final fit, artifact and card."""
+"""Train a detector head: bank, sources left out for calibration and threshold, final fit, artifact, card."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from pipeline.evaluation.metrics import threshold_at
 from pipeline.settings import Settings, get_settings
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.bank import Bank, Entry, MixedBank, relabel
+from pipeline.training.cache import default_cache
 from pipeline.training.data import read_manifest
 from pipeline.training.detector_card import model_card
 from pipeline.training.held_out_students import student_embeddings
-from pipeline.training.student import PASSES
 
+PASSES = 4
 FALSE_POSITIVE_BUDGET = 0.005
 CHECKED_UPLOADS = Path(__file__).parent / "checked_uploads.csv"
 
@@ -39,11 +40,6 @@ class Material:
     bank: Bank
     mixed: MixedBank | None
     entries: list[Entry]
-
-
-def default_cache() -> Path:
-    """Where heard audio is kept between runs."""
-    return Path.home() / ".cache" / "crylens"
 
 
 def checked_uploads() -> dict[str, str]:
@@ -106,7 +102,7 @@ def train(
         cache_dir: where heard audio is kept; about 400 MB per pass of five hours.
 
     Returns:
-        The evaluation report (:func:`pipeline.evaluation.detection.report_on`) with the threshold's figures.
+        What :func:`judge` gives.
 
     Raises:
         DataError, AudioError, EmbedderError, ArtifactError: as their messages say.
@@ -115,15 +111,15 @@ def train(
     out = out or settings.artifacts_dir / f"detector-{embedder}"
     cache = cache_dir or default_cache()
     material = gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
-    report, suites = judge(
-        material, embedder, settings, draws=draws, seed=seed, cache=cache, progress=progress
-    )
-    calibration, threshold = settle(suites)
-    report["threshold"] = at_threshold(suites, calibration, threshold)
+    report = judge(material, embedder, settings, draws=draws, seed=seed, cache=cache, progress=progress)
     embeddings = shipped_embeddings(embedder, settings)
     windows = [recipe.windows_of(h, embeddings(material.bank, k, 0)) for k, h in enumerate(material.bank)]
     head = recipe.fit_head(windows, material.entries)
-    head = replace(head, calibration=np.array(calibration), threshold=np.float64(threshold))
+    head = replace(
+        head,
+        calibration=np.array(report["threshold"]["calibration"]),
+        threshold=np.array(report["threshold"]["value"]),
+    )
     counts = Counter(f"{e.source}: {e.kind}" for e in material.entries)
     artifacts.save(
         out,
@@ -137,6 +133,31 @@ def train(
     return report
 
 
+def evaluate(
+    data: Path,
+    *,
+    embedder: str,
+    settings: Settings | None = None,
+    passes: int = PASSES,
+    draws: int = 500,
+    seed: int = 0,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The figures :func:`train` puts into the card, with the same arguments; no model is saved.
+
+    Returns:
+        What :func:`judge` gives.
+
+    Raises:
+        DataError, AudioError, EmbedderError, ArtifactError: as their messages say.
+    """
+    settings = settings or get_settings()
+    cache = cache_dir or default_cache()
+    material = gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
+    return judge(material, embedder, settings, draws=draws, seed=seed, cache=cache, progress=progress)
+
+
 def judge(
     material: Material,
     embedder: str,
@@ -146,8 +167,13 @@ def judge(
     seed: int,
     cache: Path,
     progress: Progress | None,
-) -> tuple[dict[str, Any], list[evaluation.Scores]]:
-    """Leave-one-source-out with the embedder; the student is also left without the source it is judged on."""
+) -> dict[str, Any]:
+    """Leave sources out with the embedder; the student is also left without the source it is judged on.
+
+    Returns:
+        The report (:func:`pipeline.evaluation.detection.report_on`) with the embedder's name and under
+        "threshold" the calibration, the threshold and what it does on each suite (:func:`at_threshold`).
+    """
     if embedder == "student":
         embeddings = student_embeddings(
             material.bank,
@@ -161,7 +187,7 @@ def judge(
         embeddings = shipped_embeddings(embedder, settings)
     suites = evaluation.out_of_source(material.bank, material.mixed, material.entries, embeddings, progress)
     report = evaluation.report_on(suites, draws=draws, seed=seed)
-    return report | {"embedder": embedder}, suites
+    return report | {"embedder": embedder, "threshold": at_threshold(suites, *settle(suites))}
 
 
 def shipped_embeddings(embedder: str, settings: Settings) -> evaluation.Embeddings:
@@ -192,8 +218,7 @@ def settle(suites: Sequence[evaluation.Scores]) -> tuple[tuple[float, float], fl
 
     both = [s for s in suites if s.suite in ("clean", "changed")]
     logits, truth = np.concatenate([s.logits for s in both]), np.concatenate([s.is_cry for s in both])
-    # Each kind weighs the same: how common crying is in a home is not known here.
-    model = LogisticRegression(C=1e6, class_weight="balanced").fit(logits[:, None], truth)
+    model = LogisticRegression(C=1e6).fit(logits[:, None], truth)
     slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
     line = max(threshold_at(s.logits[~s.is_cry], FALSE_POSITIVE_BUDGET) for s in both)
     threshold = float(probability(np.array([line]), (slope, offset))[0])
@@ -216,4 +241,10 @@ def at_threshold(
             "recall": float(fired[suite.is_cry].mean()),
             "false_positives": float(fired[~suite.is_cry].mean()),
         }
-    return {"value": threshold, "calibration": list(calibration), "suites": rows}
+    truth = np.concatenate([s.is_cry for s in suites if s.suite in ("clean", "changed")])
+    return {
+        "value": threshold,
+        "calibration": list(calibration),
+        "cries": float(truth.mean()),
+        "suites": rows,
+    }

@@ -20,6 +20,7 @@ import numpy as np
 
 from pipeline import acoustics
 from pipeline.errors import DataError
+from pipeline.training.cache import default_cache
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, steps done, steps in all)."""
@@ -29,11 +30,6 @@ AUGMENTED = ("pitch+2", "pitch-2", "stretch0.9", "stretch1.1")
 # "A baby cries" is what these labels say, not why; such clips belong to detection.
 UNSPECIFIC = frozenset({"cry", "crying", "crying_baby", "baby_cry", "unknown"})
 _RECIPE = "2"  # raise when augmentation or features change, so that cached values are not mixed up
-
-
-def default_cache() -> Path:
-    """Folder for cached features and fold scores: ``~/.cache/crylens`` (under XDG_CACHE_HOME when set)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crylens"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,10 @@ import numpy as np
 from pipeline import acoustics, artifacts
 from pipeline.evaluation.reasons import evaluate
 from pipeline.reasons import CALIBRATION_FILE, KIND, MODEL_FILE, Calibration
+from pipeline.training.cache import default_cache
 from pipeline.training.reason_calibration import fit_calibration
 from pipeline.training.reason_card import model_card
-from pipeline.training.reason_features import AUGMENTED, Progress, ReasonData, default_cache, load_data
+from pipeline.training.reason_features import AUGMENTED, Progress, ReasonData, load_data
 from pipeline.training.reason_recipe import fit, out_of_fold
 
 

@@ -24,11 +24,13 @@ from pipeline.embedding.logmel import MEL_BANDS, PATCH_COLUMNS, PATCH_HOP_COLUMN
 from pipeline.errors import DataError
 from pipeline.settings import Settings, get_settings
 from pipeline.training.bank import Bank
+from pipeline.training.cache import default_cache
+from pipeline.training.data import read_manifest
 
 # (channels, stride) of each depthwise-separable block after a stem of 24 at stride 2.
 BLOCKS = ((48, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
-EPOCHS = 14
-PASSES = 4
+EPOCHS = 12
+PASSES = 3
 PATCHES_PER_EPOCH = 20_480
 BATCH = 128
 PEAK_RATE = 3e-3
@@ -230,19 +232,21 @@ def train(
         DataError, AudioError, EmbedderError, ArtifactError: as their messages say.
     """
     from pipeline.embedding.student import MODEL_FILE, StudentEmbedder
-    from pipeline.training.detector import default_cache, gather
+    from pipeline.embedding.yamnet import YamnetEmbedder
     from pipeline.training.held_out_students import embed_bank
     from pipeline.training.student_card import model_card
 
     settings = settings or get_settings()
     cache = cache_dir or default_cache()
-    material = gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
-    work = cache / "students" / f"all-{material.bank.folder.parent.name}-{epochs}-{seed}"
-    model = distil(material.bank, epochs=epochs, seed=seed, work=work, progress=progress)
+    bank = Bank(read_manifest(data), cache_dir=cache, passes=passes, seed=seed)
+    if not bank.is_built:
+        bank.build(YamnetEmbedder(settings), progress)
+    work = cache / "students" / f"all-{bank.folder.parent.name}-{epochs}-{seed}"
+    model = distil(bank, epochs=epochs, seed=seed, work=work, progress=progress)
     student = StudentEmbedder(model, settings.threads)
-    given = np.asarray(embed_bank(material.bank, 0, student), np.float32)
-    wanted = np.asarray(material.bank.open(0).embeddings, np.float32)
-    counts = Counter(entry.source for entry in material.entries)
+    given = np.asarray(embed_bank(bank, 0, student), np.float32)
+    wanted = np.asarray(bank.open(0).embeddings, np.float32)
+    counts = Counter(entry.source for entry in bank.entries)
     metrics = {
         "bytes": len(model),
         "cosine": agreement(wanted, given),
