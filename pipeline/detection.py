@@ -78,8 +78,9 @@ class DetectorHead:
         k = len(self.coefficients)
         if self.scaler_mean.shape != (FEATURES,) or self.pca_components.shape != (k, FEATURES):
             raise ArtifactError(
-                f"The detector head expects {self.scaler_mean.shape} inputs and PCA {self.pca_components.shape}; "
-                f"{FEATURES} inputs and ({k}, {FEATURES}) are needed. Train it again."
+                f"The detector head expects {self.scaler_mean.shape} inputs and PCA "
+                f"{self.pca_components.shape}; {FEATURES} inputs and ({k}, {FEATURES}) are needed. "
+                "Train it again."
             )
         weights = (self.coefficients @ self.pca_components) / self.scaler_scale
         bias = float(self.intercept) - float(self.coefficients @ self.pca_components @ self.pca_mean)
@@ -91,7 +92,7 @@ class DetectorHead:
         """Seconds that one window looks at."""
         return (int(self.window) - 1) * FRAME_HOP_S + FRAME_WINDOW_S
 
-    def logits(self, features: FloatArray) -> NDArray[np.float64]:
+    def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Uncalibrated log-odds of (windows, 2048) features, shape (windows,)."""
         return features.astype(np.float64) @ self._weights + self._bias  # type: ignore[attr-defined]
 

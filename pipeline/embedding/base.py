@@ -55,7 +55,7 @@ def embed_in_blocks(
 
     Args:
         blocks: mono float32 arrays at 16 kHz, any lengths.
-        embed: maps samples to (frames, 1024); called only with lengths that need no padding, but for the last.
+        embed: maps samples to (frames, 1024); only its last call may get a length that needs padding.
 
     Yields:
         (frames, 1024) arrays; memory is bounded by the largest block.

@@ -1,7 +1,8 @@
 """YAMNet's log-mel patches in numpy, so that the student hears exactly what its teacher heard.
 
 Source of the recipe: the YAMNet model (TensorFlow Models, ``research/audioset/yamnet``): 25 ms periodic Hann
-windows every 10 ms, 512-point FFT magnitude, 64 HTK-mel bands from 125 to 7500 Hz, natural log of (mel + 0.001).
+windows every 10 ms, 512-point FFT magnitude, 64 HTK-mel bands from 125 to 7500 Hz, natural log of
+(mel + 0.001).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def log_mel(samples: FloatArray) -> FloatArray:
 
 
 def patches(samples: FloatArray) -> FloatArray:
-    """The network's input: (frames, 96, 64) float32, one patch per 0.48 s, tail zero-padded as YAMNet does."""
+    """The network's input: (frames, 96, 64) float32, one per 0.48 s, tail zero-padded as YAMNet does."""
     columns = log_mel(pad_to_frames(np.asarray(samples, dtype=np.float32)))
     view = np.lib.stride_tricks.sliding_window_view(columns, PATCH_COLUMNS, axis=0)[::PATCH_HOP_COLUMNS]
     view = view[: frame_count(len(samples))]

@@ -19,7 +19,7 @@ BATCH = 128
 
 
 class StudentEmbedder:
-    """A depthwise-separable network distilled from YAMNet: same input, same 1024-wide output, no TensorFlow."""
+    """A depthwise-separable network distilled from YAMNet: same input and output, no TensorFlow."""
 
     name = "student"
 

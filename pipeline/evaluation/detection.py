@@ -1,8 +1,9 @@
 """Is the detector any good on sources it has never heard? Sources left out; clean, changed and mixed.
 
-Sources are left out in folds that hold cries and other sounds (:func:`detector_recipe.folds`). A fold is scored
-by a head that heard nothing of it, nor of the test backgrounds, neither as a clip nor mixed into one. Figures are
-means over folds, and YAMNet's own class "Baby cry, infant cry" (best frame) stands beside them on the same clips.
+Sources are left out in folds that hold cries and other sounds (:func:`detector_recipe.folds`). A fold is
+scored by a head that heard nothing of it, nor of the test backgrounds, neither as a clip nor mixed into one.
+Figures are means over folds, and YAMNet's own class "Baby cry, infant cry" (best frame) stands beside them on
+the same clips.
 """
 
 from __future__ import annotations
@@ -78,9 +79,10 @@ def out_of_source(
         judge = partial(_judge, entries=entries, head=head, fold=fold, fold_of=fold_of)
         for k, windows in enumerate(passes):
             suites.setdefault("changed" if k else "clean", []).append(judge(windows))
-        for k, (what, snr) in enumerate(mixed.CONDITIONS if mixed else ()):
-            windows = recipe.windows_of(mixed.open(k), embeddings(mixed, k, fold))
-            suites.setdefault(f"{what}, {snr:g} dB", []).append(judge(windows))
+        if mixed is not None:
+            for k, (what, snr) in enumerate(mixed.CONDITIONS):
+                windows = recipe.windows_of(mixed.open(k), embeddings(mixed, k, fold))
+                suites.setdefault(f"{what}, {snr:g} dB", []).append(judge(windows))
     return [Scores.join(name, parts) for name, parts in suites.items()]
 
 
@@ -121,7 +123,7 @@ def _judge(
 
 
 def compare(scores: Scores, *, draws: int = 500, seed: int = 0) -> dict[str, Any]:
-    """Ours, the plain class and the difference: means over folds, 95 % intervals over groups drawn together."""
+    """Ours, the plain class, the difference: means over folds, 95 % intervals over groups drawn together."""
 
     def statistic(rows: NDArray[np.int64]) -> dict[str, float]:
         per_fold = []
@@ -147,7 +149,7 @@ def compare(scores: Scores, *, draws: int = 500, seed: int = 0) -> dict[str, Any
 def by_source(scores: Scores) -> dict[str, Any]:
     """Each source by itself: recall of its cries, false positives among its other sounds.
 
-    Both at the threshold that lets 1 % of the *other* sources' non-cries through, so that no source sets its own.
+    Both at the threshold that lets 1 % of the *other* sources' non-cries through: no source sets its own.
     """
     report: dict[str, Any] = {}
     for held in sorted(set(scores.source)):
@@ -203,8 +205,8 @@ def to_markdown(report: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, row in report["by_source"].items():
-        cells = [_pair(row, kind) for kind in ("recall", "false_positives")]
-        lines.append(f"| {name} | {row['cries']} | {row['others']} | {cells[0]} | {cells[1]} |")
+        recall, false_positives = (_pair(row, kind) for kind in ("recall", "false_positives"))
+        lines.append(f"| {name} | {row['cries']} | {row['others']} | {recall} | {false_positives} |")
     return "\n".join(lines)
 
 

@@ -35,6 +35,6 @@ def detection_figures(is_cry: NDArray[np.bool_], scores: NDArray[np.floating]) -
     if is_cry.all() or not is_cry.any():
         return dict.fromkeys(names, float("nan"))
     values = [roc_auc_score(is_cry, scores), average_precision_score(is_cry, scores)]
-    for rate in FALSE_POSITIVE_RATES:
-        values.append((scores[is_cry] >= threshold_at(scores[~is_cry], rate)).mean())
+    lines = (threshold_at(scores[~is_cry], rate) for rate in FALSE_POSITIVE_RATES)
+    values += [(scores[is_cry] >= line).mean() for line in lines]
     return dict(zip(names, map(float, values), strict=True))

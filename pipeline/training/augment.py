@@ -2,7 +2,7 @@
 
 The same distribution is drawn for cries and for everything else: whatever a codec, a band limit or a level
 could give away about the class is thus spread over both. All functions take mono float32 at 16 kHz, shape
-(n,), and return the same shape unless they say otherwise; randomness comes only from the generator passed in.
+(n,), and return the same shape unless they say otherwise; randomness comes only from the generator given.
 One step is drawn by class: speed (:func:`draw_speed`), because a cry played much faster is no baby's any more.
 """
 
@@ -58,7 +58,7 @@ class Recipe:
 
 
 def draw_speed(rng: np.random.Generator, may_cry: bool) -> float | None:
-    """A change of speed for half of the sounds: slight for cries, up to twice as fast for everything else."""
+    """A change of speed for half of the sounds: slight for cries, up to twice as fast for all else."""
     if rng.random() < 0.5:
         return None
     return float(rng.uniform(0.92, 1.1) if may_cry else rng.uniform(1.1, 2.0))
@@ -71,7 +71,7 @@ def faster(samples: FloatArray, speed: float) -> FloatArray:
     return soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE).astype(np.float32)
 
 
-def rms(samples: FloatArray) -> float:
+def rms(samples: NDArray[np.floating]) -> float:
     """Root mean square over the whole array, 0 for an empty one."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 
@@ -162,7 +162,7 @@ def set_level(samples: FloatArray, level_dbfs: float) -> FloatArray:
 def apply(
     samples: FloatArray, recipe: Recipe, partner: FloatArray | None, rng: np.random.Generator
 ) -> FloatArray:
-    """Carry a recipe out in the order sound meets the world: source, room, noise, microphone, codec, level."""
+    """Carry a recipe out in the order sound meets the world: source, room, noise, band, codec, level."""
     out = np.asarray(samples, dtype=np.float32)
     if recipe.speed is not None:
         out = faster(out, recipe.speed)

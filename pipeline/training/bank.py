@@ -157,7 +157,7 @@ class Bank:
         return int(rng.choice(by_source[source]))
 
     def _plan(self, k: int) -> list[Task]:
-        """(entry, recipe, partner, generator) of each example of pass k; cries are heard twice in changed passes."""
+        """(entry, recipe, partner, generator) of each example of pass k; changed passes hear cries twice."""
         plan = []
         for i, entry in enumerate(self.entries):
             repeats = 2 if k and entry.kind == "cry" else 1
@@ -267,5 +267,5 @@ class MixedBank(Bank):
 
 
 def relabel(entries: Sequence[Entry], kinds: dict[str, str]) -> list[Entry]:
-    """Entries with the kind of some files (by file name) replaced: the outcome of checking unverified ones."""
+    """Entries with the kind of some files (by file name) replaced, as found by checking unverified ones."""
     return [replace(e, kind=kinds.get(Path(e.path).name, e.kind)) if e.path else e for e in entries]

@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def default_cache() -> Path:
-    """``~/.cache/crylens`` (under XDG_CACHE_HOME when set). Heard audio takes about 400 MB per pass of 5 h."""
+    """``~/.cache/crylens`` (under XDG_CACHE_HOME when set). A pass over 5 h of audio takes 400 MB."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crylens"

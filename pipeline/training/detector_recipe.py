@@ -118,7 +118,7 @@ def _group_folds(entries: Sequence[Entry], known: NDArray[np.bool_], seed: int) 
     from sklearn.model_selection import StratifiedGroupKFold
 
     where = np.flatnonzero(known)
-    kinds, groups = [entries[i].kind for i in where], [entries[i].group for i in where]
+    kinds, groups = [entries[int(i)].kind for i in where], [entries[int(i)].group for i in where]
     if len(set(groups)) < 5:
         raise DataError(
             f"{len(set(groups))} group(s) of recordings cannot make 5 folds. Each recording session is one "
@@ -175,10 +175,10 @@ def fit_head(
         pca_mean=pca.mean_.astype(np.float64),
         pca_components=pca.components_.astype(np.float64),
         coefficients=model.coef_[0] / spread,
-        intercept=np.float64(model.intercept_[0]),
+        intercept=np.array(model.intercept_[0]),
         calibration=np.array([1.0, 0.0]),
-        threshold=np.float64(0.5),
-        window=np.int64(WINDOW_FRAMES),
+        threshold=np.array(0.5),
+        window=np.array(WINDOW_FRAMES),
     )
 
 

@@ -1,7 +1,7 @@
 """Students that never heard the sources they are judged on, and the embeddings students give to the bank.
 
-The folds are dealt into two halves; one student is taught without each. A fold is then judged with the student
-that did not hear it, so that the figures hold for sound new to the network as well as to the head.
+The folds are dealt into two halves; one student is taught without each. A fold is then judged with the
+student that did not hear it, so that the figures hold for sound new to the network as well as to the head.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def halves(fold_of: np.ndarray) -> tuple[set[int], set[int]]:
-    """Folds dealt into two halves of about as many clips, largest first. ``fold_of``: (clips,) int, -1 none."""
+    """Folds dealt into two halves of about as many clips, largest first. ``fold_of``: (clips,), -1 none."""
     counts = Counter(int(fold) for fold in fold_of if fold >= 0)
     sides: tuple[set[int], set[int]] = (set(), set())
     sizes = [0, 0]

@@ -1,8 +1,8 @@
 """Distil the student: a small network taught to give YAMNet's embedding from log-mel patches.
 
 The teacher's embedding is the target (knowledge distillation, Hinton et al. 2015, on features rather than
-logits); its three crying-class scores are a second, weaker target that keeps what matters here. The network is
-a MobileNet-style stack of depthwise-separable convolutions (Howard et al. 2017).
+logits); its three crying-class scores are a second, weaker target that keeps what matters here. The network
+is a MobileNet-style stack of depthwise-separable convolutions (Howard et al. 2017).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Frames:
         return cls(columns, embeddings, scores, index, np.maximum(deviation, 0.1 * deviation.max()))
 
     def batch(self, rows: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """Patches (n, 96, 64), and the targets: scaled embeddings (n, 1024) and scores (n, 3), all float32."""
+        """Patches (n, 96, 64); targets: scaled embeddings (n, 1024) and scores (n, 3); all float32."""
         n = len(rows)
         inputs = np.empty((n, PATCH_COLUMNS, MEL_BANDS), np.float32)
         targets = np.empty((n, EMBEDDING_SIZE), np.float32)

@@ -29,19 +29,21 @@ listens with when YAMNet is not at hand.
 python -m pipeline train student --data ../shared/data --seed {options["seed"]}
 ```
 
-- Teacher: YAMNet (Google, Apache 2.0), AudioSet weights. Only its answers were used; no weight of it is in here.
-- Taught on {options["passes"]} hearings of the data (one clean, the others mixed, band-limited, coded, reverberated,
-  noisy, at other levels), {options["epochs"]} rounds of 20 480 frames. Labels of the recordings were not used.
-- Cosine with the teacher on the clean recordings it was taught on: mean {cosine["mean"]:.3f}, tenth percentile
-  {cosine["tenth_percentile"]:.3f} over {metrics["frames"]} frames. This says how well it copies, not how well it
-  detects: for that see `artifacts/detector-student`, whose figures come from students that never heard the
-  source they are judged on.
+- Teacher: YAMNet (Google, Apache 2.0), AudioSet weights. Only its answers were used; no weight of it is in
+  here.
+- Taught on {options["passes"]} hearings of the data (one clean, the others mixed, band-limited, coded,
+  reverberated, noisy, at other levels), {options["epochs"]} rounds of 20 480 frames. Labels of the recordings
+  were not used.
+- Cosine with the teacher on the clean recordings it was taught on: mean {cosine["mean"]:.3f}, tenth
+  percentile {cosine["tenth_percentile"]:.3f} over {metrics["frames"]} frames. This says how well it copies,
+  not how well it detects: for that see `artifacts/detector-student`, whose figures come from students that
+  never heard the source they are judged on.
 
 {sources_table(options["clips"])}
 
 ## Limits
 
-It copies YAMNet best on what it was taught with: cries, speech, laughter, pets, music, household sound. On other
-sound its embedding drifts further from YAMNet's. A detector head trained on one embedder must not be run on the
-other; each has its own.
+It copies YAMNet best on what it was taught with: cries, speech, laughter, pets, music, household sound. On
+other sound its embedding drifts further from YAMNet's. A detector head trained on one embedder must not be
+run on the other; each has its own.
 """

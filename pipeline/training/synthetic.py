@@ -1,4 +1,4 @@
-"""Sounds no cry detector should fire at, made by arithmetic: tones, sweeps, beeps, hum, clicks, noise, silence.
+"""Sounds no cry detector should fire at, made by arithmetic: tones, sweeps, beeps, hum, clicks, noise.
 
 They widen the negatives beyond what any recorded set holds (alarms, chargers, fans, toys, a dead microphone).
 """
