@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import signal
 
+from pipeline.analysis import CryPipeline
 from pipeline.audio import Waveform
 from pipeline.settings import get_settings
 from pipeline.synthesis import DEMOS, mix
@@ -102,20 +102,13 @@ def test_yamnet_hears_a_baby_in_the_cries_only(
 
 
 @pytest.fixture(scope="module", params=["student", "yamnet"])
-def detector(request: pytest.FixtureRequest, yamnet_dir: Path) -> Any:
-    """The shipped detector with each embedder; skipped only where it has not been trained yet."""
-    analysis = pytest.importorskip("pipeline.analysis")
-    settings = get_settings(yamnet_handle=str(yamnet_dir))
-    folder = settings.artifacts_dir / f"detector-{request.param}"
-    if not folder.is_dir():
-        pytest.skip(f"no trained detector in {folder}")
-    if request.param == "yamnet":
-        pytest.importorskip("tensorflow_hub")
-    return analysis.CryPipeline.load(embedder=request.param, settings=settings)
+def detector(request: pytest.FixtureRequest, yamnet_dir: Path) -> CryPipeline:
+    """The shipped detector with each embedder."""
+    return CryPipeline.load(embedder=request.param, settings=get_settings(yamnet_handle=str(yamnet_dir)))
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_our_detector_tells_the_cries_from_the_rest(key: str, detector: Any) -> None:
+def test_our_detector_tells_the_cries_from_the_rest(key: str, detector: CryPipeline) -> None:
     heard = detector.analyze(made(key, 0), reasons="never")
     assert heard.is_cry == DEMOS[key].is_cry, f"score {heard.cry_probability:.3f} at {heard.threshold:.3f}"
     if key == "cry":
