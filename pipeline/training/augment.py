@@ -2,8 +2,8 @@
 
 The same distribution is drawn for cries and for everything else: whatever a codec, a band limit or a level
 could give away about the class is thus spread over both. All functions take mono float32 at 16 kHz, shape
-(n,), and return the same shape unless they say otherwise; randomness comes only from the generator given.
-One step is drawn by class: speed (:func:`draw_speed`), because a cry played much faster is no baby's any more.
+(n,), and return the same shape unless they say otherwise; randomness comes only from the generator passed in.
+One step is drawn by class: speed (:func:`draw_speed`), as a cry played much faster is no baby's any more.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Recipe:
 
 
 def draw_speed(rng: np.random.Generator, may_cry: bool) -> float | None:
-    """A change of speed for half of the sounds: slight for cries, up to twice as fast for all else."""
+    """A change of speed for half of the sounds: slight for cries, up to twice as fast for everything else."""
     if rng.random() < 0.5:
         return None
     return float(rng.uniform(0.92, 1.1) if may_cry else rng.uniform(1.1, 2.0))
 
 
 def faster(samples: FloatArray, speed: float) -> FloatArray:
-    """Play at another speed, pitch and formants included: (n / speed,). An adult's voice becomes a child's."""
+    """Play at another speed, pitch and formants too: (n / speed,). An adult's voice becomes a child's."""
     import soxr
 
     return soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE).astype(np.float32)
