@@ -1,0 +1,250 @@
+"""Write the README's figures from the trained models, so that no number in it is typed by hand.
+
+    python tools/readme_figures.py                       # every block
+    python tools/readme_figures.py reason-figures        # one of them
+    python tools/readme_figures.py --check               # change nothing; exit 1 when the README is out of date
+
+A block is what stands between ``<!-- name -->`` and ``<!-- /name -->``. A model without figures is refused, and
+the README then stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import open_artifact
+from pipeline.errors import ArtifactError, CryError
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+ARTIFACTS = ROOT / "artifacts"
+
+FIGURES = {
+    "auc": "AUC",
+    "ap": "AP",
+    "recall_at_0.01": "recall at 1 % false positives",
+    "recall_at_0.001": "recall at 0.1 %",
+}
+DETECTORS = {"yamnet": "CryLens on YAMNet", "student": "CryLens on its bundled embedder"}
+MIXED = "over household sound or white noise, mean of 0, 5, 10 dB"
+SUITES = {"clean": "as recorded", "changed": "changed: mixed, noisy, reverberant, coded, quiet"}
+REASON_FIGURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "auc": "AUC, one against the rest",
+}
+
+
+def metrics_of(folder: Path, kind: str, needed: Sequence[str], command: str) -> Mapping[str, Any]:
+    """A model's figures.
+
+    Raises:
+        ArtifactError: there is no such model, or it carries no figures (a provisional one).
+    """
+    metrics: Mapping[str, Any] = open_artifact(folder, kind=kind).manifest["metrics"]
+    missing = [name for name in needed if name not in metrics]
+    if missing:
+        raise ArtifactError(
+            f"{folder.name} holds no figures ({', '.join(missing)} missing in the metrics of its manifest). "
+            f"Train it: {command}",
+            code="no-figures",
+        )
+    return metrics
+
+
+def detection_metrics(artifacts: Path) -> dict[str, Mapping[str, Any]]:
+    """Figures of both detectors by embedder."""
+    return {
+        name: metrics_of(
+            artifacts / f"detector-{name}",
+            "detector",
+            ("suites", "mixed_average", "threshold"),
+            f"python -m pipeline train detector --embedder {name} --data ../shared/data",
+        )
+        for name in DETECTORS
+    }
+
+
+def detection_block(artifacts: Path) -> str:
+    """Both detectors beside the plain YAMNet class, on sources left out of training."""
+    found = detection_metrics(artifacts)
+    lines = [f"| clips from sources left out | | {' | '.join(FIGURES.values())} |", "|---|---" * 3 + "|"]
+    for suite in (*SUITES, MIXED):
+        lines += _suite_rows(suite, found)
+    lines += ["", *(_score_card(name, metrics) for name, metrics in found.items()), ""]
+    lines += _commands(f"python -m pipeline evaluate detection --embedder {e} --data ../shared/data" for e in found)
+    return "\n".join(lines)
+
+
+def _figures(metrics: Mapping[str, Any], suite: str) -> Mapping[str, Any]:
+    return metrics["mixed_average"] if suite == MIXED else metrics["suites"][suite]
+
+
+def _suite_rows(suite: str, found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One row for the plain class (two when the detectors were judged on different clips), one per detector."""
+    per_detector = {name: _figures(metrics, suite) for name, metrics in found.items()}
+    rows: dict[str, str] = {}  # cells -> who
+    for name, figures in per_detector.items():
+        cells = " | ".join(_cell(figures["plain"][f]) for f in FIGURES)
+        rows.setdefault(cells, "plain YAMNet class" + (f", clips of detector-{name}" if rows else ""))
+    table = [(who, cells) for cells, who in rows.items()]
+    table += [
+        (f"**{DETECTORS[name]}**", " | ".join(_cell(figures["ours"][f]) for f in FIGURES))
+        for name, figures in per_detector.items()
+    ]
+    first = next(iter(per_detector.values()))
+    count = f", {first['clips']} clips, {first['cries']} cries" if "clips" in first else ""
+    title = SUITES.get(suite, suite) + count
+    return [f"| {title if i == 0 else ''} | {who} | {cells} |" for i, (who, cells) in enumerate(table)]
+
+
+def _cell(figure: float | Mapping[str, float]) -> str:
+    """Three digits, with the interval in small where there is one."""
+    if not isinstance(figure, Mapping):
+        return f"{figure:.3f}"
+    return f"{figure['value']:.3f} <sub>{figure['low']:.3f}–{figure['high']:.3f}</sub>"
+
+
+def _score_card(name: str, metrics: Mapping[str, Any]) -> str:
+    """On how many of the averages above a detector is ahead, and where it is not."""
+    behind, sure = [], 0
+    for suite in (*SUITES, MIXED):
+        for figure, title in FIGURES.items():
+            ahead = _figures(metrics, suite)["ahead"][figure]
+            value = ahead["value"] if isinstance(ahead, Mapping) else ahead
+            sure += isinstance(ahead, Mapping) and ahead["low"] > 0
+            if value <= 0:
+                behind.append(f"{title} ({SUITES.get(suite, suite)}) by {-value:.3f}")
+    count = (len(SUITES) + 1) * len(FIGURES)
+    told = f"; not on {', '.join(behind)}" if behind else ""
+    return (
+        f"- {DETECTORS[name]} is ahead of the plain class on {count - len(behind)} of these {count} averages{told}. "
+        f"The 95 % interval of the difference lies above zero for {sure} of the {len(SUITES) * len(FIGURES)} that "
+        "have one."
+    )
+
+
+def threshold_block(artifacts: Path) -> str:
+    """The shipped thresholds and what they do."""
+    lines = [
+        "| detector | threshold | as recorded: cries found, false positives | changed | over other sound |",
+        "|---|---|---|---|---|",
+    ]
+    for name, metrics in detection_metrics(artifacts).items():
+        suites = metrics["threshold"]["suites"]
+        mixed = [row for suite, row in suites.items() if suite not in SUITES]
+        mean = {key: sum(row[key] for row in mixed) / len(mixed) for key in ("recall", "false_positives")}
+        cells = " | ".join(
+            f"{row['recall']:.1%}, {row['false_positives']:.2%}" for row in (suites["clean"], suites["changed"], mean)
+        )
+        lines.append(f"| {DETECTORS[name]} | {metrics['threshold']['value']:.3f} | {cells} |")
+    return "\n".join(lines).replace("%", " %")
+
+
+def reason_block(artifacts: Path) -> str:
+    """Reasons under both protocols beside always giving the commonest answer."""
+    metrics = metrics_of(
+        artifacts / "reasons",
+        "reasons",
+        ("floors", "protocols"),
+        "python -m pipeline train reasons --data ../shared/data",
+    )
+    floors, row, donor = metrics["floors"], *(metrics["protocols"][p]["figures"] for p in ("row", "donor"))
+    lines = [
+        f"| | rows split at random (as usually published) | **babies not heard before** | always “{floors['majority']}” |",
+        "|---|---|---|---|",
+    ]
+    for name, title in REASON_FIGURES.items():
+        lines.append(f"| {title} | {_cell(row[name])} | **{_cell(donor[name])}** | {floors[name]:.3f} |")
+    lines.append("")
+    lines += _commands(
+        f"python -m pipeline evaluate reasons --protocol {p} --data ../shared/data" for p in ("row", "donor")
+    )
+    return "\n".join(lines)
+
+
+def sample_block(artifacts: Path) -> str:
+    """What one line of JSON lines holds, for a synthesised cry; broken into a line per key, to be read."""
+    from pipeline import CryPipeline
+    from pipeline.settings import get_settings
+    from pipeline.synthesis import DEMOS
+
+    pipe = CryPipeline.load("student", get_settings(artifacts_dir=artifacts))
+    record = pipe.analyze(DEMOS["cry"].make(), name="cry.wav").to_dict()
+    keys = ",\n ".join(f'"{key}": {json.dumps(_rounded(value))}' for key, value in record.items())
+    return f"```json\n{{{keys}}}\n```"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _commands(commands: Any) -> list[str]:
+    return ["```sh", *commands, "```"]
+
+
+# The sample needs the models to run; the other blocks are read from manifests.
+BLOCKS: dict[str, Callable[[Path], str]] = {
+    "detection-figures": detection_block,
+    "threshold-figures": threshold_block,
+    "reason-figures": reason_block,
+    "sample-output": sample_block,
+}
+
+
+def block_of(text: str, name: str) -> re.Match[str]:
+    """The block in a README.
+
+    Raises:
+        CryError: its marks are not there exactly once.
+    """
+    found = list(re.finditer(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", text, re.DOTALL))
+    if len(found) != 1:
+        raise CryError(f"README.md must hold <!-- {name} --> … <!-- /{name} --> once, not {len(found)} times.")
+    return found[0]
+
+
+def filled(text: str, names: Sequence[str], artifacts: Path) -> str:
+    """The README's text with the named blocks made anew."""
+    for name in names:
+        place = block_of(text, name)
+        text = f"{text[: place.start()]}{BLOCKS[name](artifacts)}\n{text[place.end() :]}"
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done or up to date, 1 out of date (--check), 2 refused."""
+    parser = argparse.ArgumentParser(description="Write the README's figures from the trained models.")
+    parser.add_argument("blocks", nargs="*", metavar="BLOCK", help=f"of {', '.join(BLOCKS)}; all by default")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when out of date")
+    parser.add_argument("--artifacts", type=Path, default=ARTIFACTS, help="folder of trained models")
+    parser.add_argument("--readme", type=Path, default=README)
+    given = parser.parse_args(arguments)
+    unknown = sorted(set(given.blocks) - set(BLOCKS))
+    if unknown:
+        parser.error(f"no block is called {unknown[0]}; there are {', '.join(BLOCKS)}")
+    before = given.readme.read_text("utf-8")
+    try:
+        after = filled(before, given.blocks or list(BLOCKS), given.artifacts)
+    except CryError as error:
+        sys.stderr.write(f"{error}\n{given.readme.name} was left as it is.\n")
+        return 2
+    if given.check:
+        return int(after != before)
+    given.readme.write_text(after, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
