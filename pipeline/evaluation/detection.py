@@ -62,18 +62,43 @@ def out_of_source(
     embeddings: Embeddings,
     progress: Progress | None = None,
 ) -> list[Scores]:
-    """Fit one head per fold without it and score the fold with that head.
+    """Each clip's score from a head that heard nothing of its source, nor of the test backgrounds.
 
     Returns:
         "clean" (pass 0), "changed" (the other passes together), then one suite per mixed condition.
     """
-    fold_of = recipe.folds(entries)
     unseen = np.array([e.source == recipe.UNSEEN_BACKGROUNDS for e in entries])
+    return _left_out(bank, mixed, entries, embeddings, recipe.folds(entries), unseen, progress)
+
+
+def out_of_group(
+    bank: Bank, entries: Sequence[Entry], embeddings: Embeddings, seed: int, progress: Progress | None = None
+) -> list[Scores]:
+    """Each clip's score from a head that heard its source, but not its donor or original recording.
+
+    Such heads have heard as much as the shipped one, so their scores set its calibration and threshold.
+
+    Returns:
+        "clean" and "changed".
+    """
+    nothing = np.zeros(len(entries), dtype=bool)
+    return _left_out(bank, None, entries, embeddings, recipe.group_folds(entries, seed), nothing, progress)
+
+
+def _left_out(
+    bank: Bank,
+    mixed: MixedBank | None,
+    entries: Sequence[Entry],
+    embeddings: Embeddings,
+    fold_of: NDArray[np.int64],
+    unseen: NDArray[np.bool_],
+    progress: Progress | None,
+) -> list[Scores]:
     suites: dict[str, list[Scores]] = {}
     shared: dict[int, list[Windows]] = {}
     for fold in range(fold_of.max() + 1):
         if progress:
-            progress("leaving sources out", fold, fold_of.max() + 1)
+            progress("leaving out, fold by fold", fold, fold_of.max() + 1)
         passes = _windows(bank, embeddings, fold, shared)
         head = recipe.fit_head(passes, entries, unseen | (fold_of == fold))
         judge = partial(_judge, entries=entries, head=head, fold=fold, fold_of=fold_of)
