@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.embedding.base import FloatArray, embed_in_blocks
+from pipeline.embedding.base import FloatArray, embed_in_blocks, frame_count
 from pipeline.errors import EmbedderError
 from pipeline.settings import Settings
 
@@ -82,7 +82,9 @@ class YamnetEmbedder:
     def embed_and_score(self, samples: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Embeddings (frames, 1024) and YAMNet's own class scores (frames, 521), both float32."""
         scores, embeddings, _ = self._model(np.ascontiguousarray(samples, dtype=np.float32))
-        return embeddings.numpy(), scores.numpy()
+        # For some lengths that need no padding YAMNet's own rounding adds a frame of padding alone.
+        frames = frame_count(len(samples))
+        return embeddings.numpy()[:frames], scores.numpy()[:frames]
 
     def embed_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Embed a stream; equal to ``embed`` of the whole."""
