@@ -115,7 +115,9 @@ def folds(entries: Sequence[Entry], seed: int = 0) -> NDArray[np.int64]:
 
 
 def group_folds(entries: Sequence[Entry], seed: int = 0) -> NDArray[np.int64]:
-    """Five folds of verified recordings, groups (donors, sessions) kept whole; -1 for the other clips.
+    """Five folds of verified recordings, groups (donors, sessions) kept whole; -1 for clips outside them.
+
+    Unverified recordings go with their group: they judge nothing, but must not teach about its voices either.
 
     Raises:
         DataError: fewer than five groups.
@@ -134,7 +136,8 @@ def group_folds(entries: Sequence[Entry], seed: int = 0) -> NDArray[np.int64]:
         StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(where, kinds, groups)
     ):
         result[np.asarray(where)[test]] = k
-    return result
+    fold_of = {entries[i].group: result[i] for i in where}
+    return np.array([fold_of.get(e.group, -1) if e.source != "synthetic" else -1 for e in entries])
 
 
 def teaching_rows(
