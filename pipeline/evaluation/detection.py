@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detection import DetectorHead
+from pipeline.errors import DataError
 from pipeline.evaluation.intervals import bootstrap_by_group
 from pipeline.evaluation.metrics import detection_figures, threshold_at
 from pipeline.training import detector_recipe as recipe
@@ -148,11 +149,23 @@ def _judge(
 
 
 def compare(scores: Scores, *, draws: int = 500, seed: int = 0) -> dict[str, Any]:
-    """Ours, the plain class, the difference: means over folds, 95 % intervals over groups drawn together."""
+    """Ours, the plain class, the difference: means over folds, 95 % intervals over groups drawn together.
+
+    A fold with cries alone, or with none, has no such figures and is left out of the means.
+
+    Raises:
+        DataError: no fold holds both.
+    """
+    held = [f for f in np.unique(scores.fold) if len(np.unique(scores.is_cry[scores.fold == f])) == 2]
+    if not held:
+        raise DataError(
+            "No fold holds both cries and other sounds, so nothing can be judged. Add recordings of other "
+            "sounds (or cries) from more sources or sessions."
+        )
 
     def statistic(rows: NDArray[np.int64]) -> dict[str, float]:
         per_fold = []
-        for fold in np.unique(scores.fold):
+        for fold in held:
             mine = rows[scores.fold[rows] == fold]
             truth = scores.is_cry[mine]
             ours, plain = (detection_figures(truth, v[mine]) for v in (scores.logits, scores.plain))
@@ -184,7 +197,10 @@ def by_source(scores: Scores) -> dict[str, Any]:
             "others": int((mine & ~scores.is_cry).sum()),
         }
         for who, values in (("ours", scores.logits), ("plain", scores.plain)):
-            line = threshold_at(values[~mine & ~scores.is_cry], 0.01)
+            elsewhere = values[~mine & ~scores.is_cry]
+            if not len(elsewhere):
+                continue
+            line = threshold_at(elsewhere, 0.01)
             for name, rows in (("recall", mine & scores.is_cry), ("false_positives", mine & ~scores.is_cry)):
                 if rows.any():
                     report[held][f"{who}_{name}"] = float((values[rows] >= line).mean())
