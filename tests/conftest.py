@@ -10,9 +10,12 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pipeline.embedding.yamnet import YamnetEmbedder
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("CRY_SHARED") or ROOT.parent / "shared").resolve()
@@ -80,3 +83,12 @@ def a_non_cry(shared: Path) -> Path:
 def yamnet_dir() -> Path:
     """YAMNet as a TensorFlow SavedModel; name it to the pipeline by ``CRY_YAMNET_HANDLE``."""
     return _present(SHARED / "models" / "yamnet_savedmodel")
+
+
+@pytest.fixture(scope="session")
+def yamnet(yamnet_dir: Path) -> YamnetEmbedder:
+    """YAMNet, loaded once for all tests that need it."""
+    from pipeline.embedding.yamnet import YamnetEmbedder
+    from pipeline.settings import get_settings
+
+    return YamnetEmbedder(get_settings(yamnet_handle=str(yamnet_dir)))

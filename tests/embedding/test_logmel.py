@@ -1,0 +1,71 @@
+"""Our log-mel against YAMNet's own: the student must hear what its teacher heard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.audio import load
+from pipeline.embedding.base import frame_count, pad_to_frames
+from pipeline.embedding.logmel import log_mel, mel_matrix, patches
+from pipeline.embedding.yamnet import YamnetEmbedder
+
+LENGTHS = [3_200, 15_600, 15_601, 16_000, 23_280, 40_000]
+
+
+def assert_heard_alike(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Within 1e-3, but for the few bands that hold nothing, where float32 transforms of loud sound differ."""
+    assert ours.shape == theirs.shape
+    apart = np.abs(ours - theirs)
+    holds_something = theirs > np.log(0.01)
+    assert apart[holds_something].max(initial=0) < 1e-3
+    assert np.mean(apart > 1e-3) < 1e-3
+    assert apart.max() < 5e-3
+
+
+def theirs(yamnet: YamnetEmbedder, samples: np.ndarray) -> np.ndarray:
+    return np.asarray(yamnet._model(samples)[2])
+
+
+@pytest.mark.parametrize("clip", ["a_cry", "another_cry", "a_non_cry"])
+def test_real_audio(clip: str, yamnet: YamnetEmbedder, request: pytest.FixtureRequest) -> None:
+    samples = load(request.getfixturevalue(clip)).samples
+    wanted = theirs(yamnet, samples)
+    ours = log_mel(pad_to_frames(samples))
+    assert ours.dtype == np.float32
+    assert_heard_alike(ours, wanted)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_every_kind_of_padding(n: int, yamnet: YamnetEmbedder, a_cry: Path) -> None:
+    samples = load(a_cry).samples[16_000 : 16_000 + n]
+    wanted = theirs(yamnet, samples)
+    assert_heard_alike(log_mel(pad_to_frames(samples)), wanted)
+
+
+def test_silence_and_full_scale(yamnet: YamnetEmbedder) -> None:
+    rng = np.random.default_rng(0)
+    for samples in (np.zeros(16_000, np.float32), rng.choice([-1, 1], 16_000).astype(np.float32)):
+        assert np.abs(log_mel(pad_to_frames(samples)) - theirs(yamnet, samples)).max() < 1e-3
+
+
+@pytest.mark.parametrize("n", [*LENGTHS, 800_000])
+def test_patches_are_the_frames_that_yamnet_embeds(n: int) -> None:
+    samples = np.random.default_rng(n).normal(0, 0.1, n).astype(np.float32)
+    inputs = patches(samples)
+    columns = log_mel(pad_to_frames(samples))
+    assert inputs.shape == (frame_count(n), 96, 64)
+    assert inputs.dtype == np.float32
+    assert inputs.flags.c_contiguous
+    for frame in {0, len(inputs) // 2, len(inputs) - 1}:
+        np.testing.assert_array_equal(inputs[frame], columns[48 * frame : 48 * frame + 96])
+
+
+def test_mel_bands_leave_out_the_constant_and_what_is_beyond_7500_hz() -> None:
+    weights = mel_matrix()
+    assert weights.shape == (257, 64)
+    assert not weights[0].any()
+    assert not weights[241:].any(), "bin 241 is 7531 Hz"
+    assert (weights.sum(axis=0) > 0).all()
