@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.embedding.student import StudentEmbedder
     from pipeline.evaluation.detection import Embeddings
 
-EPOCHS = 5
+EPOCHS = 4
 
 Progress = Callable[[str, int, int], None]
 
