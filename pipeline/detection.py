@@ -8,6 +8,7 @@ clip, so that the verdict and the timeline never contradict each other.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -75,13 +76,17 @@ class DetectorHead:
         Raises:
             ArtifactError: arrays whose shapes do not fit together.
         """
-        k = len(self.coefficients)
-        if self.scaler_mean.shape != (FEATURES,) or self.pca_components.shape != (k, FEATURES):
-            raise ArtifactError(
-                f"The detector head expects {self.scaler_mean.shape} inputs and PCA "
-                f"{self.pca_components.shape}; {FEATURES} inputs and ({k}, {FEATURES}) are needed. "
-                "Train it again."
-            )
+        k = (len(self.coefficients) if np.ndim(self.coefficients) == 1 else 0,)
+        wanted: dict[str, tuple[int, ...]] = {"scaler_mean": (FEATURES,)}
+        wanted |= {"scaler_scale": (FEATURES,), "pca_mean": (FEATURES,)}
+        wanted |= {"pca_components": (*k, FEATURES), "coefficients": k, "calibration": (2,)}
+        for name in (f.name for f in fields(self)):
+            array = np.asarray(getattr(self, name))
+            if array.shape != wanted.get(name, ()) or array.dtype.kind not in "iuf":
+                raise ArtifactError(
+                    f"The detector head's {name} is {array.dtype} of shape {array.shape}; numbers of shape "
+                    f"{wanted.get(name, ())} are needed. Train it again."
+                )
         weights = (self.coefficients @ self.pca_components) / self.scaler_scale
         bias = float(self.intercept) - float(self.coefficients @ self.pca_components @ self.pca_mean)
         object.__setattr__(self, "_weights", weights)
@@ -142,7 +147,7 @@ class DetectorHead:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 return cls(**{f.name: arrays[f.name] for f in fields(cls)})
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"The detector head cannot be read ({error}). Train it again.") from error
 
 
