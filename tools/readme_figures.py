@@ -149,6 +149,10 @@ def threshold_block(artifacts: Path) -> str:
         ):
             lines.append(f"| {who} | {title} | {_rates(threshold[part])} |")
             who = " | "
+    lines.append("")
+    lines += _commands(
+        f"python -m pipeline train detector --embedder {e} --data ../shared/data" for e in DETECTORS
+    )
     return "\n".join(lines)
 
 
