@@ -194,7 +194,7 @@ def reason_block(artifacts: Path) -> str:
 
 
 def sample_block(artifacts: Path) -> str:
-    """What one line of JSON lines holds, broken into a line per key: the first synthesised cry that is heard."""
+    """One line of JSON lines, broken into a line per key: the first synthesised cry that is heard."""
     from pipeline import CryPipeline
     from pipeline.settings import get_settings
     from pipeline.synthesis import DEMOS
