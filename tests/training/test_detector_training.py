@@ -1,0 +1,326 @@
+"""Training the detector: what teaches, what is left out, the threshold, and the same head twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.detection import HEAD_FILE, load_head
+from pipeline.embedding.yamnet import YamnetEmbedder
+from pipeline.errors import DataError
+from pipeline.evaluation import detection as evaluation
+from pipeline.evaluation.detection import Scores
+from pipeline.settings import Settings, get_settings
+from pipeline.training import detector, detector_recipe
+from pipeline.training.bank import Bank, Entry, entries_of, relabel
+from pipeline.training.data import read_manifest
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def bank(made_up_bank: Make) -> Any:
+    """A bank in which everything is known."""
+    return made_up_bank()
+
+
+@pytest.fixture(scope="module")
+def real_entries(shared: Path) -> list[Entry]:
+    """Every clip the shipped detectors are trained on."""
+    return relabel(entries_of(read_manifest(shared / "data")), detector.checked_uploads())
+
+
+def windows(bank: Any) -> list[detector_recipe.Windows]:
+    return [detector_recipe.windows_of(heard, heard.embeddings) for heard in bank]
+
+
+# --- what is left out --------------------------------------------------------------------------------------
+
+
+def test_folds_keep_origins_whole_and_hold_both_kinds(real_entries: list[Entry]) -> None:
+    fold_of = detector_recipe.folds(real_entries)
+    kinds = np.array([e.kind for e in real_entries])
+    for source in {e.source for e in real_entries}:
+        mine = {int(fold_of[i]) for i, e in enumerate(real_entries) if e.source == source}
+        assert len(mine) == 1, source
+        assert (mine == {-1}) == (source == "synthetic")
+    where = {e.source: int(fold_of[i]) for i, e in enumerate(real_entries)}
+    assert where["donateacry"] == where["donateacry_raw"], "the same donors"
+    assert set(fold_of) == {-1, 0, 1, 2}
+    for fold in range(3):
+        assert {"cry", "not_cry"} <= set(kinds[fold_of == fold])
+
+
+def test_donors_stay_together_unverified_uploads_included(real_entries: list[Entry]) -> None:
+    fold_of = detector_recipe.group_folds(real_entries)
+    folds_of_group: dict[str, set[int]] = {}
+    for entry, fold in zip(real_entries, fold_of, strict=True):
+        if entry.source == "synthetic":
+            assert fold == -1
+        else:
+            folds_of_group.setdefault(entry.group, set()).add(int(fold))
+            assert fold >= 0 or entry.kind == "unverified"
+    assert {len(found) for found in folds_of_group.values()} == {1}
+    shared = [i for i, e in enumerate(real_entries) if e.kind == "unverified" and fold_of[i] >= 0]
+    assert len(shared) > 100, "most unverified uploads are of donors who are judged"
+
+
+def test_one_source_of_cries_is_split_by_group_instead() -> None:
+    entries = [
+        Entry(f"/{i}", "cry" if i % 2 else "not_cry", "x", "mine", f"evening{i // 4}") for i in range(40)
+    ]
+    fold_of = detector_recipe.folds(entries)
+    assert set(fold_of) == set(range(5))
+    assert all(len({fold_of[j] for j in range(i, i + 4)}) == 1 for i in range(0, 40, 4))
+    with pytest.raises(DataError, match="more occasions"):
+        detector_recipe.folds(entries[:16])
+
+
+def test_checked_uploads_are_real_files(shared: Path) -> None:
+    checked = detector.checked_uploads()
+    assert set(checked.values()) <= {"cry", "not_cry"}
+    raw = {c.path.name for c in read_manifest(shared / "data") if c.source == "donateacry_raw"}
+    assert set(checked) <= raw
+
+
+# --- what teaches ------------------------------------------------------------------------------------------
+
+
+def test_windows_remember_where_they_come_from(bank: Any) -> None:
+    heard = bank.open(1)
+    cut = detector_recipe.windows_of(heard, heard.embeddings)
+    assert len(cut.features) == 4 * len(bank.entries), "six frames make four windows of three"
+    assert (cut.entry == np.repeat(np.arange(len(bank.entries)), 4)).all()
+    assert (cut.partner == np.repeat([e.partner for e in heard.examples], 4)).all()
+    cry = next(i for i, e in enumerate(bank.entries) if e.kind == "cry")
+    first = np.asarray(heard.clean_scores[6 * cry : 6 * cry + 6], np.float32).max(axis=1)
+    np.testing.assert_allclose(
+        cut.evidence[cut.entry == cry], [first[k : k + 3].max() for k in range(4)], atol=1e-6
+    )
+
+
+def test_only_windows_with_crying_teach_cry(bank: Any) -> None:
+    cut = windows(bank)[0]
+    quiet = replace(cut, evidence=np.where(np.arange(len(cut.entry)) % 4 == 0, 0.05, cut.evidence))
+    teaches, cry = detector_recipe.teaching_rows(quiet, bank.entries)
+    kind = np.array([e.kind for e in bank.entries])[cut.entry]
+    silent = np.arange(len(cut.entry)) % 4 == 0
+    assert not cry[kind == "not_cry"].any()
+    assert not teaches[(kind != "not_cry") & silent].any(), "neither as cry nor as other sound"
+    assert teaches[kind == "not_cry"].all()
+    assert (cry & teaches)[(kind == "cry") & ~silent].all()
+    assert (cry & teaches)[(kind == "unverified") & ~silent].all()
+
+
+def test_banned_clips_teach_nothing_not_even_mixed_in(bank: Any) -> None:
+    banned = np.array([e.source == "giulbia" for e in bank.entries])
+    mixed = windows(bank)[1]
+    teaches, _ = detector_recipe.teaching_rows(mixed, bank.entries, banned)
+    assert not teaches[banned[mixed.entry]].any()
+    assert not teaches[(mixed.partner >= 0) & banned[mixed.partner]].any()
+    clean_of_it = ~banned[mixed.entry] & ~((mixed.partner >= 0) & banned[mixed.partner])
+    kind = np.array([e.kind for e in bank.entries])[mixed.entry]
+    assert teaches[clean_of_it & (kind == "not_cry")].all()
+
+
+def test_spoiling_what_is_banned_changes_not_one_byte(bank: Any) -> None:
+    banned = np.array([e.source == "giulbia" for e in bank.entries])
+    plain = detector_recipe.fit_head(windows(bank), bank.entries, banned)
+    spoiled = []
+    for cut in windows(bank):
+        touched = banned[cut.entry] | ((cut.partner >= 0) & banned[cut.partner])
+        spoiled.append(replace(cut, features=np.where(touched[:, None], np.float16(99), cut.features)))
+    assert detector_recipe.fit_head(spoiled, bank.entries, banned).to_bytes() == plain.to_bytes()
+    assert detector_recipe.fit_head(spoiled, bank.entries).to_bytes() != plain.to_bytes()
+
+
+def test_a_head_finds_what_there_is_to_find(bank: Any) -> None:
+    banned = np.array([e.source == "giulbia" for e in bank.entries])
+    head = detector_recipe.fit_head(windows(bank), bank.entries, banned)
+    cut = windows(bank)[0]
+    best = detector_recipe.clip_scores(cut, detector_recipe.head_logits(head, cut))
+    cries = np.array([e.kind == "cry" for e in bank.entries])
+    assert best[banned & cries].min() > best[banned & ~cries].max()
+
+
+def test_a_clip_scores_as_its_best_window(bank: Any) -> None:
+    cut = windows(bank)[0]
+    values = np.arange(len(cut.example), dtype=float)
+    np.testing.assert_array_equal(detector_recipe.clip_scores(cut, values), values[3::4])
+
+
+# --- how it is judged --------------------------------------------------------------------------------------
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """What each fit was not allowed to hear."""
+    bans: list[np.ndarray] = []
+    fit = detector_recipe.fit_head
+
+    def fit_and_note(passes: Any, entries: Any, banned: Any = None) -> Any:
+        bans.append(banned)
+        return fit(passes, entries, banned)
+
+    monkeypatch.setattr(detector_recipe, "fit_head", fit_and_note)
+    return bans
+
+
+def test_every_clip_is_judged_once_by_a_head_that_never_heard_its_source(
+    bank: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bans = spied(monkeypatch)
+    clean, changed = evaluation.out_of_source(bank, None, bank.entries, lambda b, k, _: b.open(k).embeddings)
+    assert (clean.suite, changed.suite) == ("clean", "changed")
+    judged = [e for e in bank.entries if e.kind != "unverified" and e.source != "synthetic"]
+    assert sorted(clean.group) == sorted(e.group for e in judged)
+    assert clean.is_cry.sum() == sum(e.kind == "cry" for e in judged)
+    for fold, banned in enumerate(bans):
+        origins = {
+            detector_recipe.origin(e.source) for e, out in zip(bank.entries, banned, strict=True) if out
+        }
+        assert set(clean.source[clean.fold == fold]) <= origins
+        assert detector_recipe.UNSEEN_BACKGROUNDS in origins
+        assert not any(out for e, out in zip(bank.entries, banned, strict=True) if e.source == "synthetic")
+    report = evaluation.report_on([clean, changed], draws=20)
+    assert report["suites"]["clean"]["ours"]["auc"]["value"] > 0.95
+
+
+def test_validation_leaves_out_the_donor_with_all_his_uploads(
+    bank: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bans = spied(monkeypatch)
+    clean, _ = evaluation.out_of_group(bank, bank.entries, lambda b, k, _: b.open(k).embeddings, 0)
+    for fold, banned in enumerate(bans):
+        out = {e.group for e, gone in zip(bank.entries, banned, strict=True) if gone}
+        heard = {e.group for e, gone in zip(bank.entries, banned, strict=True) if not gone}
+        assert set(clean.group[clean.fold == fold]) <= out
+        assert not out & heard
+
+
+def made_up_scores(suite: str, seed: int, n: int = 4_000) -> Scores:
+    rng = np.random.default_rng(seed)
+    is_cry = np.arange(n) % 4 == 0
+    logits = rng.normal(np.where(is_cry, 2.5, -2.0), 1.0 + 0.3 * seed)
+    nothing = np.zeros(n)
+    return Scores(
+        suite, is_cry, logits, nothing, nothing.astype(int), nothing.astype(str), nothing.astype(str)
+    )
+
+
+def test_the_threshold_keeps_its_promise_on_each_suite_and_no_more() -> None:
+    suites = [made_up_scores("clean", 0), made_up_scores("changed", 1)]
+    calibration, threshold = detector.settle(suites)
+    figures = detector.at_threshold(suites, [], calibration, threshold)
+    rates = [figures["validation"][name]["false_positives"] for name in ("clean", "changed")]
+    assert max(rates) <= 0.005
+    lower = detector.at_threshold(suites, [], calibration, threshold - 0.002)["validation"]
+    assert max(row["false_positives"] for row in lower.values()) > 0.005, "a lower one would not do"
+    assert figures["cries"] == pytest.approx(0.25)
+    assert figures["validation"]["clean"]["recall"] > figures["validation"]["changed"]["recall"]
+
+
+def test_calibrated_scores_are_as_often_right_as_they_say() -> None:
+    scores = made_up_scores("clean", 0, 20_000)
+    calibration, _ = detector.settle([scores])
+    said = detector.probability(scores.logits, calibration)
+    assert said.mean() == pytest.approx(scores.is_cry.mean(), abs=0.005)
+    for low in (0.1, 0.4, 0.7):
+        part = (said >= low) & (said < low + 0.2)
+        assert scores.is_cry[part].mean() == pytest.approx(said[part].mean(), abs=0.1)
+
+
+# --- the whole, on a small cut of the real recordings ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory, yamnet: YamnetEmbedder) -> dict[str, Any]:
+    """One cache for all runs of this file; YAMNet is not loaded again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detector, "YamnetEmbedder", lambda _: yamnet)
+        patch.setattr("pipeline.training.bank.SYNTHETIC_PER_KIND", 1)
+        yield {
+            "embedder": "yamnet",
+            "passes": 2,
+            "draws": 20,
+            "cache_dir": tmp_path_factory.mktemp("cache"),
+        }
+
+
+@pytest.fixture(scope="module")
+def trained(
+    small_cut: Path, options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Settings, dict[str, Any]]:
+    """A detector trained on the small cut, and its report."""
+    settings = get_settings(artifacts_dir=tmp_path_factory.mktemp("artifacts"))
+    return settings, detector.train(small_cut, settings=settings, **options)
+
+
+def test_training_saves_a_head_that_runs(
+    trained: tuple[Settings, dict[str, Any]], yamnet: YamnetEmbedder
+) -> None:
+    settings, report = trained
+    head = load_head("yamnet", settings)
+    assert float(head.threshold) == report["threshold"]["value"]
+    np.testing.assert_array_equal(head.calibration, report["threshold"]["calibration"])
+    scores = head.scores(yamnet.embed(np.zeros(32_000, np.float32)))
+    assert ((scores >= 0) & (scores <= 1)).all()
+    folder = settings.artifacts_dir / "detector-yamnet"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["schema"] == {
+        "embedder": "yamnet", "inputs": 2048, "window_s": pytest.approx(1.92), "window_hop_s": 0.48
+    }  # fmt: skip
+    assert manifest["training"]["clips"]["esc50: cry"] == 4
+    assert manifest["metrics"]["threshold"] == report["threshold"]
+
+
+def test_the_report_has_all_suites_and_the_card_shows_them(trained: tuple[Settings, dict[str, Any]]) -> None:
+    settings, report = trained
+    mixed = [f"{what}, {snr} dB" for what in ("background", "white noise") for snr in (0, 5, 10)]
+    assert list(report["suites"]) == ["clean", "changed", *mixed]
+    assert set(report["by_source"]) == {
+        "esc50", "giulbia", "donateacry", "catsdogs", "speech_commands_noise"
+    }  # fmt: skip
+    card = (settings.artifacts_dir / "detector-yamnet" / "MODEL_CARD.md").read_text()
+    for suite in mixed:
+        assert f"| {suite} |" in card
+    assert f"{report['threshold']['value']:.3f} on the calibrated score" in card
+    assert "| giulbia: cry | 4 |" in card
+    assert "nan" not in card
+    assert "/tmp" not in card
+
+
+def test_training_again_gives_the_same_bytes_and_figures(
+    trained: tuple[Settings, dict[str, Any]], small_cut: Path, options: dict[str, Any], tmp_path: Path
+) -> None:
+    settings, report = trained
+    again = detector.train(small_cut, tmp_path / "again", settings=settings, **options)
+    first = (settings.artifacts_dir / "detector-yamnet" / HEAD_FILE).read_bytes()
+    assert (tmp_path / "again" / HEAD_FILE).read_bytes() == first
+    assert again == report
+
+
+def test_evaluating_gives_the_figures_of_training_and_saves_nothing(
+    trained: tuple[Settings, dict[str, Any]], small_cut: Path, options: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = get_settings(artifacts_dir=tmp_path)
+    assert detector.evaluate(small_cut, settings=settings, **options) == trained[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_trained_on_is_said(small_cut: Path, a_cry: Path, tmp_path: Path) -> None:
+    (tmp_path / "cry").mkdir()
+    (tmp_path / "cry" / "one.flac").write_bytes(a_cry.read_bytes())
+    with pytest.raises(DataError, match="1 and 0"):
+        detector.train(tmp_path, tmp_path / "model", embedder="yamnet", cache_dir=tmp_path / "cache")
+    assert not (tmp_path / "model").exists()
+
+
+def test_bank_and_cut_agree(small_cut: Path, options: dict[str, Any]) -> None:
+    bank = Bank(read_manifest(small_cut), cache_dir=options["cache_dir"], passes=2)
+    assert bank.is_built, "training heard exactly this"
