@@ -130,30 +130,34 @@ def test_interrupted_evaluation_goes_on_where_it_stopped(
     assert len(fits) == 5, "two folds were kept, the third was done again, the fourth once"
 
 
-def test_training_twice_gives_the_same_model_and_figures(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"repeats": 1, "folds": 3, "draws": 20}
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, dict[str, Any]]]:
+    """Two models trained on the same data, each from scratch, with their reports."""
+    models = []
+    for _ in range(2):
+        root = tmp_path_factory.mktemp("trained")
+        data = make_data(donors=12, reason_signal=0.5)
+        options: dict[str, Any] = {"repeats": 1, "folds": 2, "draws": 20, "cache_dir": root / "cache"}
+        models.append((root / "model", reasons.train(data, root / "model", **options)))
+    return models
+
+
+def test_training_twice_gives_the_same_model_and_figures(trained: list[tuple[Path, dict[str, Any]]]) -> None:
     probe = np.random.default_rng(5).normal(size=108)
-    reports, results = [], []
-    for name in ("first", "second"):
-        data = make_data(donors=15, reason_signal=0.5)
-        out = tmp_path / name / "model"
-        reports.append(reasons.train(data, out, cache_dir=tmp_path / name / "cache", **options))
-        results.append(ReasonModel.load(out).classify_features(probe, "acoustic108"))
-    assert reports[0] == reports[1]
+    results = [ReasonModel.load(folder).classify_features(probe, "acoustic108") for folder, _ in trained]
     assert results[0] == results[1]
+    assert trained[0][1] == trained[1][1]
 
 
-def test_card_shows_both_protocols_and_the_limits(tmp_path: Path) -> None:
-    report = reasons.train(
-        make_data(donors=15), tmp_path / "model", repeats=1, folds=3, draws=20, cache_dir=tmp_path / "cache"
-    )
-    card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
+def test_card_shows_both_protocols_and_the_limits(trained: list[tuple[Path, dict[str, Any]]]) -> None:
+    folder, report = trained[0]
+    card = (folder / "MODEL_CARD.md").read_text()
     for protocol in ("row", "donor"):
         assert f"{report['protocols'][protocol]['figures']['macro_f1']['value']:.3f} [" in card
     assert "made up: none" in card
     assert "Nothing here is medical advice" in card
-    assert str(tmp_path) not in card
-    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert str(folder.parent) not in card
+    manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["schema"]["features"] == list(feature_names("acoustic108"))
     assert manifest["metrics"]["protocols"] == report["protocols"]
 
