@@ -18,7 +18,7 @@ from pipeline.evaluation import detection as evaluation
 from pipeline.evaluation.detection import Scores
 from pipeline.settings import Settings, get_settings
 from pipeline.training import detector, detector_recipe
-from pipeline.training.bank import Bank, Entry, entries_of, relabel
+from pipeline.training.bank import Bank, Entry, MixedBank, entries_of, relabel
 from pipeline.training.data import read_manifest
 
 Make = Callable[..., Any]
@@ -244,6 +244,7 @@ def options(tmp_path_factory: pytest.TempPathFactory, yamnet: YamnetEmbedder) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detector, "YamnetEmbedder", lambda _: yamnet)
         patch.setattr("pipeline.training.bank.SYNTHETIC_PER_KIND", 1)
+        patch.setattr(MixedBank, "CONDITIONS", (("background", 0.0), ("white noise", 10.0)))
         yield {
             "embedder": "yamnet",
             "passes": 2,
@@ -281,7 +282,7 @@ def test_training_saves_a_head_that_runs(
 
 def test_the_report_has_all_suites_and_the_card_shows_them(trained: tuple[Settings, dict[str, Any]]) -> None:
     settings, report = trained
-    mixed = [f"{what}, {snr} dB" for what in ("background", "white noise") for snr in (0, 5, 10)]
+    mixed = ["background, 0 dB", "white noise, 10 dB"]
     assert list(report["suites"]) == ["clean", "changed", *mixed]
     assert set(report["by_source"]) == {
         "esc50", "giulbia", "donateacry", "catsdogs", "speech_commands_noise"
