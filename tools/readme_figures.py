@@ -124,9 +124,10 @@ def _score_card(name: str, metrics: Mapping[str, Any]) -> str:
             value = ahead["value"] if isinstance(ahead, Mapping) else ahead
             sure += isinstance(ahead, Mapping) and ahead["low"] > 0
             if value <= 0:
-                behind.append(f"{title} ({SUITES.get(suite, suite)}) by {-value:.3f}")
+                behind.append((float(value), f"{title} ({SUITES.get(suite, suite)}) by {-value:.3f}"))
     count = (len(SUITES) + 1) * len(FIGURES)
-    told = f"; not on {', '.join(behind)}" if behind else ""
+    worst = [words for _, words in sorted(behind)[:2]]
+    told = f"; it is behind on {len(behind)}, most on {' and '.join(worst)}" if behind else ""
     return (
         f"- {DETECTORS[name]} is ahead of the plain class on {count - len(behind)} of these {count} "
         f"averages{told}. The 95 % interval of the difference lies above zero for {sure} of the "
