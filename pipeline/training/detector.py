@@ -172,7 +172,9 @@ def judge(
 
     Returns:
         The report (:func:`pipeline.evaluation.detection.report_on`) with the embedder's name and under
-        "threshold" the calibration, the threshold and what it does on each suite (:func:`at_threshold`).
+        "threshold" the calibration, the threshold and what it does on each suite (:func:`at_threshold`). For
+        the student also "shipped_network": the same protocol for heads, on the embedding of the shipped network,
+        which was taught on all of the sound (without labels).
     """
     if embedder == "student":
         embeddings = student_embeddings(
@@ -191,6 +193,9 @@ def judge(
     shipped = shipped_embeddings(embedder, settings)
     validation = evaluation.out_of_group(bank, entries, shipped, seed, progress)
     threshold = at_threshold(validation, suites, *settle(validation))
+    if embedder == "student":
+        heard = evaluation.out_of_source(bank, material.mixed, entries, shipped, progress)
+        report["shipped_network"] = evaluation.report_on(heard, draws=draws, seed=seed)
     return report | {"embedder": embedder, "threshold": threshold}
 
 
