@@ -173,8 +173,8 @@ def judge(
     Returns:
         The report (:func:`pipeline.evaluation.detection.report_on`) with the embedder's name and under
         "threshold" the calibration, the threshold and what it does on each suite (:func:`at_threshold`). For
-        the student also "shipped_network": the same protocol for heads, on the embedding of the shipped network,
-        which was taught on all of the sound (without labels).
+        the student also "shipped_network": heads under the same protocol, on the embedding of the shipped
+        network, which was taught on all of the sound (without labels).
     """
     if embedder == "student":
         embeddings = student_embeddings(

@@ -46,9 +46,11 @@ intervals over donors and original recordings; the difference is drawn together.
 
 {to_markdown(report)}
 
-{_shipped_network(report)}Read them with this in mind: about twenty settings of the recipe (components, penalty, which windows teach,
-weights, window length, a pass with changed speed) were compared on these same folds, mostly on the first two
-suites, so the figures flatter it a little.
+{_shipped_network(report)}
+
+Read all this with one thing in mind: about twenty settings of the recipe (components, penalty, which windows
+teach, weights, window length, a pass with changed speed) were compared on these same folds, mostly on the
+first two suites, so the figures flatter it a little.
 
 ## Threshold
 
@@ -83,10 +85,8 @@ def _shipped_network(report: dict[str, Any]) -> str:
     """The student's second table, nothing for YAMNet."""
     if "shipped_network" not in report:
         return ""
-    return f"""Those two students were taught for fewer rounds than the shipped one, each on half of the sources.
-The next table is the other end: the shipped network, which was taught on all of this sound, without labels; the
-heads still heard nothing of the sources they are judged on. What a stranger's recordings get lies between the two.
+    return f"""Those two students were taught for fewer rounds than the shipped one, each on half of the
+sources. The next table is the other end: the shipped network, which was taught on all of this sound, without
+labels; its heads still heard nothing of the sources they are judged on.
 
-{to_markdown(report["shipped_network"])}
-
-"""
+{to_markdown(report["shipped_network"])}"""
