@@ -117,7 +117,7 @@ def visit(browser: Browser, address: str, *, size: dict[str, int] = WIDE, scheme
         viewport=size, color_scheme=scheme, permissions=["microphone"], accept_downloads=True
     )
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)  # the first sound waits for the models on a busy machine
     page.goto(address)
     page.get_by_role("tab", name="Upload").wait_for()
     return page
