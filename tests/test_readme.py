@@ -187,7 +187,7 @@ def test_tool_says_where_a_detector_is_behind(tool: ModuleType) -> None:
     report["suites"]["clean"]["ahead"]["ap"] = {"value": -0.02, "low": -0.05, "high": 0.01}
     told = tool._score_card("yamnet", report)
     assert "on 11 of these 12" in told
-    assert "not on AP (as recorded) by 0.020" in told
+    assert "behind on 1, most on AP (as recorded) by 0.020" in told
 
 
 def test_tool_refuses_models_without_figures(
