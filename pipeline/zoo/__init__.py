@@ -1,0 +1,1 @@
+"""The other models people use for this task, one file each, behind one interface (:mod:`pipeline.zoo.base`)."""
