@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ ORIGINAL = "original"
 AUGMENTED = ("pitch+2", "pitch-2", "stretch0.9", "stretch1.1")
 # "A baby cries" is what these labels say, not why; such clips belong to detection.
 UNSPECIFIC = frozenset({"cry", "crying", "crying_baby", "baby_cry", "unknown"})
-_RECIPE = "2"  # raise when augmentation or features change, so that cached values are not mixed up
+# Raise the number when augmentation or features change, so that cached values are not mixed up.
+ACOUSTIC_VERSION = f"2 librosa {version('librosa')}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,20 +168,41 @@ def _require_usable(labels: Sequence[str], root: Path) -> None:
 def cached_features(samples: np.ndarray, kinds: Sequence[str], cache: Path) -> np.ndarray:
     """Features of (n,) float32 samples and of their copies; (kinds, 111) float64, in ``acoustic111``
     order."""
-    content = hashlib.sha256(np.ascontiguousarray(samples, dtype=np.float32).tobytes())
-    content.update(f"{_RECIPE} librosa {version('librosa')}".encode())
-    rows = []
-    for kind in kinds:
-        key = content.copy()
-        key.update(kind.encode())
-        place = cache / key.hexdigest()[:2] / f"{key.hexdigest()}.npy"
-        if place.is_file():
-            rows.append(np.load(place))
-            continue
-        values = acoustics.extract(augment(samples, kind), "acoustic111")
-        write_array(place, values)
-        rows.append(values)
-    return np.stack(rows)
+    content = content_of(samples)
+    return np.stack(
+        [
+            cached_array(
+                content,
+                f"{ACOUSTIC_VERSION}{kind}",
+                cache,
+                lambda kind=kind: acoustics.extract(augment(samples, kind), "acoustic111"),  # type: ignore[misc]
+            )
+            for kind in kinds
+        ]
+    )
+
+
+def content_of(samples: np.ndarray) -> Any:
+    """A running SHA-256 of (n,) float32 samples, which :func:`cached_array` goes on from."""
+    return hashlib.sha256(np.ascontiguousarray(samples, dtype=np.float32).tobytes())
+
+
+def cached_array(content: Any, what: str, cache: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """A value kept by content: read where it is there, else computed and kept.
+
+    Args:
+        content: SHA-256 of the samples it is computed from (:func:`content_of`).
+        what: everything else that decides the value: name and version of the computation, kind of copy.
+        cache: folder of such values.
+    """
+    key = content.copy()
+    key.update(what.encode())
+    place = cache / key.hexdigest()[:2] / f"{key.hexdigest()}.npy"
+    if place.is_file():
+        return np.load(place)
+    values = compute()
+    write_array(place, values)
+    return values
 
 
 def write_array(place: Path, values: np.ndarray) -> None:

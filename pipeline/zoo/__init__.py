@@ -1,1 +1,1 @@
-"""The other models people use for this task, one file each, behind one interface (:mod:`pipeline.zoo.base`)."""
+"""The other models people use for this task, one file each, behind one interface (``pipeline.zoo.base``)."""
