@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import AudioError
 from pipeline.training.cache import default_cache
 from pipeline.training.reason_features import augment, cached_array, content_of
 from pipeline.zoo.base import Example, Progress
@@ -33,15 +34,17 @@ class FrontEnd:
         key: its name and version with all that decides its values ("mel128 2 8kHz 7s"); the version of
             librosa, which makes the copies, is added.
         compute: from (n,) float32 samples, mono at 16 kHz in [-1, 1], to an array of any shape and dtype.
+        kept_as: version to keep values under instead, where other code keeps the same values.
     """
 
     key: str
     compute: Callable[[NDArray[np.float32]], NDArray[Any]]
+    kept_as: str | None = None
 
     @property
     def version(self) -> str:
         """The beginning of the key its values are kept under; the kind of copy follows."""
-        return f"{self.key} copies {_COPIES} librosa {version('librosa')} "
+        return self.kept_as or f"{self.key} copies {_COPIES} librosa {version('librosa')} "
 
 
 def samples_of(example: Example) -> NDArray[np.float32]:
@@ -94,7 +97,10 @@ def content(example: Example) -> str:
 
 
 def _compute(front_end: FrontEnd, example: Example) -> NDArray[Any]:
-    return np.asarray(front_end.compute(samples_of(example)))
+    try:
+        return np.asarray(front_end.compute(samples_of(example)))
+    except AudioError as error:
+        raise AudioError(f"{example.clip.path.name}: {error}", error.code) from error
 
 
 def _decode(path: Path) -> NDArray[np.float32]:
