@@ -24,7 +24,7 @@ from pipeline.evaluation.intervals import bootstrap_by_group
 from pipeline.evaluation.metrics import detection_figures, threshold_at
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.bank import Bank, Entry, MixedBank
-from pipeline.training.detector_recipe import Windows
+from pipeline.training.detector_recipe import Choice, Windows
 
 Progress = Callable[[str, int, int], None]
 # (bank, pass number, fold to be judged) -> (frames, 1024): the embeddings that fold is judged with.
@@ -62,28 +62,43 @@ def out_of_source(
     entries: Sequence[Entry],
     embeddings: Embeddings,
     progress: Progress | None = None,
+    choices: Sequence[Choice] | None = None,
 ) -> list[Scores]:
     """Each clip's score from a head that heard nothing of its source, nor of the test backgrounds.
+
+    Args:
+        choices: for each fold, what was chosen without it; the default choice for all when None.
 
     Returns:
         "clean" (pass 0), "changed" (the other passes together), then one suite per mixed condition.
     """
-    unseen = np.array([e.source == recipe.UNSEEN_BACKGROUNDS for e in entries])
-    return _left_out(bank, mixed, entries, embeddings, recipe.folds(entries), unseen, progress)
+    fold_of = recipe.folds(entries)
+    choices = choices or [Choice()] * (int(fold_of.max()) + 1)
+    return _left_out(bank, mixed, entries, embeddings, fold_of, recipe.unseen(entries), choices, progress)
 
 
 def out_of_group(
-    bank: Bank, entries: Sequence[Entry], embeddings: Embeddings, seed: int, progress: Progress | None = None
+    bank: Bank,
+    entries: Sequence[Entry],
+    embeddings: Embeddings,
+    seed: int,
+    progress: Progress | None = None,
+    choice: Choice | None = None,
 ) -> list[Scores]:
     """Each clip's score from a head that heard its source, but not its donor or original recording.
 
     Such heads have heard as much as the shipped one, so their scores set its calibration and threshold.
 
+    Args:
+        choice: that of the shipped head; the default one when None.
+
     Returns:
         "clean" and "changed".
     """
     nothing = np.zeros(len(entries), dtype=bool)
-    return _left_out(bank, None, entries, embeddings, recipe.group_folds(entries, seed), nothing, progress)
+    fold_of = recipe.group_folds(entries, seed)
+    choices = [choice or Choice()] * (int(fold_of.max()) + 1)
+    return _left_out(bank, None, entries, embeddings, fold_of, nothing, choices, progress)
 
 
 def _left_out(
@@ -93,38 +108,44 @@ def _left_out(
     embeddings: Embeddings,
     fold_of: NDArray[np.int64],
     unseen: NDArray[np.bool_],
+    choices: Sequence[Choice],
     progress: Progress | None,
 ) -> list[Scores]:
     suites: dict[str, list[Scores]] = {}
-    shared: dict[int, list[Windows]] = {}
+    shared: dict[tuple[int, int], list[Windows]] = {}
     for fold in range(fold_of.max() + 1):
         if progress:
             progress("leaving out, fold by fold", fold, fold_of.max() + 1)
-        passes = _windows(bank, embeddings, fold, shared)
-        head = recipe.fit_head(passes, entries, unseen | (fold_of == fold))
-        judge = partial(_judge, entries=entries, head=head, fold=fold, fold_of=fold_of)
+        choice = choices[fold]
+        passes = _windows(bank, embeddings, fold, choice.window_frames, shared)
+        head = recipe.fit_head(passes, entries, unseen | (fold_of == fold), choice.penalty)
+        scored = partial(judge, entries=entries, head=head, fold=fold, fold_of=fold_of)
         for k, windows in enumerate(passes):
-            suites.setdefault("changed" if k else "clean", []).append(judge(windows))
+            suites.setdefault("changed" if k else "clean", []).append(scored(windows))
         if mixed is not None:
             for k, (what, snr) in enumerate(mixed.CONDITIONS):
-                windows = recipe.windows_of(mixed.open(k), embeddings(mixed, k, fold))
-                suites.setdefault(f"{what}, {snr:g} dB", []).append(judge(windows))
+                windows = recipe.windows_of(mixed.open(k), embeddings(mixed, k, fold), choice.window_frames)
+                suites.setdefault(f"{what}, {snr:g} dB", []).append(scored(windows))
     return [Scores.join(name, parts) for name, parts in suites.items()]
 
 
 def _windows(
-    bank: Bank, embeddings: Embeddings, fold: int, shared: dict[int, list[Windows]]
+    bank: Bank,
+    embeddings: Embeddings,
+    fold: int,
+    frames: int,
+    shared: dict[tuple[int, int], list[Windows]],
 ) -> list[Windows]:
-    """The training passes as windows; kept between sources that are judged with the same embeddings."""
+    """The training passes as windows; kept while folds are judged with the same embeddings and window."""
     arrays = [embeddings(bank, k, fold) for k in range(bank.passes)]
-    key = id(arrays[0])
+    key = (id(arrays[0]), frames)
     if key not in shared:
         shared.clear()
-        shared[key] = [recipe.windows_of(bank.open(k), array) for k, array in enumerate(arrays)]
+        shared[key] = [recipe.windows_of(bank.open(k), array, frames) for k, array in enumerate(arrays)]
     return shared[key]
 
 
-def _judge(
+def judge(
     windows: Windows, *, entries: Sequence[Entry], head: DetectorHead, fold: int, fold_of: NDArray[np.int64]
 ) -> Scores:
     """Scores of one fold's clips; unverified ones have no truth to judge by."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from pipeline.training.bank import Bank, Entry, MixedBank, relabel
 from pipeline.training.cache import default_cache
 from pipeline.training.data import read_manifest
 from pipeline.training.detector_card import model_card
-from pipeline.training.held_out_students import student_embeddings
+from pipeline.training.detector_choice import CHOICES, choose
+from pipeline.training.held_out_students import student_embeddings, students_without_folds
 
 PASSES = 4
 FALSE_POSITIVE_BUDGET = 0.005
@@ -87,6 +89,7 @@ def train(
     seed: int = 0,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    options: Sequence[recipe.Choice] = CHOICES,
 ) -> dict[str, Any]:
     """Train the head of one embedder and save it with its card.
 
@@ -100,6 +103,7 @@ def train(
         passes: one clean and ``passes - 1`` changed hearings of the data.
         draws: bootstrap draws for the intervals.
         cache_dir: where heard audio is kept; about 400 MB per pass of five hours.
+        options: what window and penalty are chosen among, each fold's without that fold.
 
     Returns:
         What :func:`judge` gives.
@@ -111,10 +115,23 @@ def train(
     out = out or settings.artifacts_dir / f"detector-{embedder}"
     cache = cache_dir or default_cache()
     material = gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
-    report = judge(material, embedder, settings, draws=draws, seed=seed, cache=cache, progress=progress)
+    report = judge(
+        material,
+        embedder,
+        settings,
+        draws=draws,
+        seed=seed,
+        cache=cache,
+        progress=progress,
+        options=options,
+    )
     embeddings = shipped_embeddings(embedder, settings)
-    windows = [recipe.windows_of(h, embeddings(material.bank, k, 0)) for k, h in enumerate(material.bank)]
-    head = recipe.fit_head(windows, material.entries)
+    choice = recipe.Choice(**report["choice"]["final"])
+    windows = [
+        recipe.windows_of(h, embeddings(material.bank, k, 0), choice.window_frames)
+        for k, h in enumerate(material.bank)
+    ]
+    head = recipe.fit_head(windows, material.entries, penalty=choice.penalty)
     head = replace(
         head,
         calibration=np.array(report["threshold"]["calibration"]),
@@ -143,6 +160,7 @@ def evaluate(
     seed: int = 0,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    options: Sequence[recipe.Choice] = CHOICES,
 ) -> dict[str, Any]:
     """The figures :func:`train` puts into the card, with the same arguments; no model is saved.
 
@@ -155,7 +173,16 @@ def evaluate(
     settings = settings or get_settings()
     cache = cache_dir or default_cache()
     material = gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
-    return judge(material, embedder, settings, draws=draws, seed=seed, cache=cache, progress=progress)
+    return judge(
+        material,
+        embedder,
+        settings,
+        draws=draws,
+        seed=seed,
+        cache=cache,
+        progress=progress,
+        options=options,
+    )
 
 
 def judge(
@@ -167,17 +194,19 @@ def judge(
     seed: int,
     cache: Path,
     progress: Progress | None,
+    options: Sequence[recipe.Choice] = CHOICES,
 ) -> dict[str, Any]:
     """Leave sources out with the embedder; the student is also left without the source it is judged on.
 
     Returns:
-        The report (:func:`pipeline.evaluation.detection.report_on`) with the embedder's name and under
-        "threshold" the calibration, the threshold and what it does on each suite (:func:`at_threshold`). For
-        the student also "shipped_network": heads under the same protocol, on the embedding of the shipped
+        The report (:func:`pipeline.evaluation.detection.report_on`) with the embedder's name, under "choice"
+        the window and penalty chosen without each fold and for the shipped head, and under "threshold" the
+        calibration, the threshold and what it does on each suite (:func:`at_threshold`). For the
+        student also "shipped_network": heads under the same protocol, on the embedding of the shipped
         network, which was taught on all of the sound (without labels).
     """
     if embedder == "student":
-        embeddings = student_embeddings(
+        students = students_without_folds(
             material.bank,
             material.entries,
             threads=settings.threads,
@@ -185,18 +214,22 @@ def judge(
             seed=seed,
             progress=progress,
         )
+        embeddings = student_embeddings(students)
     else:
         embeddings = shipped_embeddings(embedder, settings)
     bank, entries = material.bank, material.entries
-    suites = evaluation.out_of_source(bank, material.mixed, entries, embeddings, progress)
+    chosen = choose(bank, entries, recipe.unseen(entries), options=options, progress=progress)
+    left_out = partial(evaluation.out_of_source, bank, material.mixed, entries)
+    suites = left_out(embeddings, progress, chosen.by_fold)
     report = evaluation.report_on(suites, draws=draws, seed=seed)
     shipped = shipped_embeddings(embedder, settings)
-    validation = evaluation.out_of_group(bank, entries, shipped, seed, progress)
+    validation = evaluation.out_of_group(bank, entries, shipped, seed, progress, chosen.final)
     threshold = at_threshold(validation, suites, *settle(validation))
     if embedder == "student":
-        heard = evaluation.out_of_source(bank, material.mixed, entries, shipped, progress)
+        heard = left_out(shipped, progress, chosen.by_fold)
         report["shipped_network"] = evaluation.report_on(heard, draws=draws, seed=seed)
-    return report | {"embedder": embedder, "threshold": threshold}
+    choice = {"final": asdict(chosen.final), "by_fold": [asdict(c) for c in chosen.by_fold]}
+    return report | {"embedder": embedder, "choice": choice, "threshold": threshold}
 
 
 def shipped_embeddings(embedder: str, settings: Settings) -> evaluation.Embeddings:

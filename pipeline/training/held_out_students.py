@@ -1,6 +1,6 @@
 """Students that never heard the sources they are judged on, and the embeddings students give to the bank.
 
-The folds are dealt into two halves; one student is taught without each. A fold is then judged with the
+One student is taught without each fold, for as many rounds as the shipped one. A fold is then judged with the
 student that did not hear it, so that the figures hold for sound new to the network as well as to the head.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,27 +18,13 @@ from pipeline.embedding.base import EMBEDDING_SIZE
 from pipeline.embedding.logmel import PATCH_COLUMNS, PATCH_HOP_COLUMNS
 from pipeline.training import student
 from pipeline.training.bank import Bank, Entry
-from pipeline.training.detector_recipe import UNSEEN_BACKGROUNDS, folds
+from pipeline.training.detector_recipe import folds, unseen
 
 if TYPE_CHECKING:
     from pipeline.embedding.student import StudentEmbedder
     from pipeline.evaluation.detection import Embeddings
 
-EPOCHS = 4
-
 Progress = Callable[[str, int, int], None]
-
-
-def halves(fold_of: np.ndarray) -> tuple[set[int], set[int]]:
-    """Folds dealt into two halves of about as many clips, largest first. ``fold_of``: (clips,), -1 none."""
-    counts = Counter(int(fold) for fold in fold_of if fold >= 0)
-    sides: tuple[set[int], set[int]] = (set(), set())
-    sizes = [0, 0]
-    for fold, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        smaller = int(sizes[1] < sizes[0])
-        sides[smaller].add(fold)
-        sizes[smaller] += count
-    return sides
 
 
 def embed_bank(bank: Bank, k: int, embedder: StudentEmbedder) -> np.ndarray:
@@ -59,34 +44,41 @@ def embed_bank(bank: Bank, k: int, embedder: StudentEmbedder) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def student_embeddings(
+def students_without_folds(
     bank: Bank, entries: Sequence[Entry], *, threads: int, cache: Path, seed: int, progress: Progress | None
-) -> Embeddings:
-    """For each fold the embeddings of a student taught without it; trains the two students when needed."""
+) -> list[StudentEmbedder]:
+    """For each fold a student taught without it; those not kept in the cache yet are taught first."""
     from pipeline.embedding.student import StudentEmbedder
 
     fold_of = folds(entries)
-    backgrounds = np.array([e.source == UNSEEN_BACKGROUNDS for e in entries])
-    embedders = []
-    for half in halves(fold_of):
-        key = hashlib.sha256(json.dumps([bank.folder.parent.name, sorted(half), EPOCHS, seed]).encode())
-        path = cache / "students" / f"{key.hexdigest()[:16]}.onnx"
+    students = []
+    for fold in range(fold_of.max() + 1):
+        name = json.dumps([bank.folder.parent.name, bank.passes, fold, student.EPOCHS, seed])
+        path = cache / "students" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
         if not path.is_file():
-            banned = np.isin(fold_of, list(half)) | backgrounds
             data = student.distil(
-                bank, banned=banned, epochs=EPOCHS, seed=seed, work=path.with_suffix(""), progress=progress
+                bank,
+                banned=(fold_of == fold) | unseen(entries),
+                epochs=student.EPOCHS,
+                seed=seed,
+                work=path.with_suffix(""),
+                progress=progress,
             )
             unfinished = path.with_suffix(".part")
             unfinished.write_bytes(data)
             unfinished.replace(path)
-        embedders.append((half, StudentEmbedder(path.read_bytes(), threads)))
+        students.append(StudentEmbedder(path.read_bytes(), threads))
+    return students
+
+
+def student_embeddings(students: Sequence[StudentEmbedder]) -> Embeddings:
+    """Embeddings of a bank by the student of the fold that is judged; opened once."""
     opened: dict[tuple[Path, int, int], np.ndarray] = {}
 
     def of(bank: Bank, k: int, fold: int) -> np.ndarray:
-        which = next(i for i, (half, _) in enumerate(embedders) if fold in half)
-        key = (bank.folder, k, which)
+        key = (bank.folder, k, fold)
         if key not in opened:
-            opened[key] = embed_bank(bank, k, embedders[which][1])
+            opened[key] = embed_bank(bank, k, students[fold])
         return opened[key]
 
     return of

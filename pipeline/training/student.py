@@ -29,8 +29,8 @@ from pipeline.training.data import read_manifest
 
 # (channels, stride) of each depthwise-separable block after a stem of 24 at stride 2.
 BLOCKS = ((48, 2), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
-EPOCHS = 12
-PASSES = 3
+EPOCHS = 16
+PASSES = 4
 PATCHES_PER_EPOCH = 20_480
 BATCH = 128
 PEAK_RATE = 3e-3

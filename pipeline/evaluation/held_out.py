@@ -1,0 +1,108 @@
+"""Whole detectors that heard nothing of a fold's sources, for judging longer sound than clips.
+
+They are the heads of :func:`pipeline.evaluation.detection.out_of_source`, fitted once and kept, with the
+shipped detector's calibration and threshold; the student's also listen with a network that did not hear the
+fold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from pipeline.detection import DetectorHead, load_head
+from pipeline.embedding.base import Embedder
+from pipeline.settings import Settings, get_settings
+from pipeline.training import detector
+from pipeline.training import detector_recipe as recipe
+from pipeline.training.cache import default_cache
+from pipeline.training.detector_choice import choose
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A detector that heard nothing of some sources.
+
+    Attributes:
+        fold: as in :func:`pipeline.training.detector_recipe.folds`.
+        sources: the sources of that fold, as the manifest names them.
+        head: calibrated, with the shipped threshold.
+        embedder: what it listens with.
+    """
+
+    fold: int
+    sources: frozenset[str]
+    head: DetectorHead
+    embedder: Embedder
+
+
+def held_out_detectors(
+    data: Path,
+    embedder: str,
+    *,
+    settings: Settings | None = None,
+    passes: int = detector.PASSES,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> list[HeldOut]:
+    """One detector for each fold of sources; fitted the first time, read from the cache after that.
+
+    Args:
+        data: as for training. embedder: "yamnet" or "student".
+
+    Raises:
+        DataError, EmbedderError, ArtifactError: as their messages say; the shipped detector must be there.
+    """
+    from pipeline.embedding.yamnet import YamnetEmbedder
+    from pipeline.training.held_out_students import student_embeddings, students_without_folds
+
+    settings = settings or get_settings()
+    cache = cache or default_cache()
+    shipped = load_head(embedder, settings)
+    material = detector.gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
+    bank, entries = material.bank, material.entries
+    fold_of, unseen = recipe.folds(entries), recipe.unseen(entries)
+    chosen = choose(bank, entries, unseen, progress=progress)
+    hearing: Sequence[Embedder]
+    if embedder == "student":
+        students = students_without_folds(
+            bank, entries, threads=settings.threads, cache=cache, seed=seed, progress=progress
+        )
+        hearing, embeddings = students, student_embeddings(students)
+    else:
+        hearing = [YamnetEmbedder(settings)] * len(chosen.by_fold)
+        embeddings = detector.shipped_embeddings(embedder, settings)
+
+    def fit(fold: int) -> DetectorHead:
+        choice = chosen.by_fold[fold]
+        passes = [
+            recipe.windows_of(h, embeddings(bank, k, fold), choice.window_frames) for k, h in enumerate(bank)
+        ]
+        return recipe.fit_head(passes, entries, unseen | (fold_of == fold), choice.penalty)
+
+    found = []
+    for fold, choice in enumerate(chosen.by_fold):
+        key = [bank.folder.parent.name, bank.passes, embedder, getattr(hearing[fold], "checksum", ""), fold]
+        kept = _kept(cache, [*key, asdict(choice), [e.kind for e in entries]], partial(fit, fold))
+        head = replace(kept, calibration=shipped.calibration, threshold=shipped.threshold)
+        sources = frozenset(e.source for e, f in zip(entries, fold_of, strict=True) if f == fold)
+        found.append(HeldOut(fold, sources, head, hearing[fold]))
+    return found
+
+
+def _kept(cache: Path, key: Sequence[object], fit: Callable[[], DetectorHead]) -> DetectorHead:
+    """The head kept under a key, fitted the first time."""
+    place = cache / "held-out" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.npz"
+    if not place.is_file():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_suffix(".part")
+        unfinished.write_bytes(fit().to_bytes())
+        unfinished.replace(place)
+    return DetectorHead.from_bytes(place.read_bytes())
