@@ -8,10 +8,11 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from pipeline import cli_zoo
 from pipeline.cli_console import progress, say
 from pipeline.errors import SettingsError
 
-train = typer.Typer(no_args_is_help=True, help="Train a model on recordings.")
+train = typer.Typer(no_args_is_help=True, help="Train a model on recordings.", cls=cli_zoo.TrainGroup)
 evaluate = typer.Typer(
     no_args_is_help=True, help="Measure how good a recipe is on recordings it has not heard."
 )
@@ -24,6 +25,10 @@ Out = Annotated[
     Path | None, typer.Option(help="Model folder to write. [default: its place under artifacts/]")
 ]
 Report = Annotated[Path | None, typer.Option(help="Write the figures to this JSON file as well.")]
+ReasonsReport = Annotated[
+    Path | None,
+    typer.Option(help="Write the figures to this JSON file as well; of several models, to a folder."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same data and seed give the same figures.")]
 Hearing = Annotated[
     Literal["yamnet", "student"], typer.Option("--embedder", help="What the detector hears with.")
@@ -31,10 +36,20 @@ Hearing = Annotated[
 Protocols = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="row|donor", help="Rows split at random, or donors kept apart; repeatable. Both by default."
+        metavar="row|clip|donor",
+        help="Rows with augmented copies split at random, recordings split at random, or donors kept apart; "
+        "repeatable. With --model donor by default, else row and donor.",
     ),
 ]
 Schema = Annotated[Literal["acoustic108", "acoustic111"], typer.Option(help="Which acoustic features.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A model of the zoo instead of the recipe that ships; repeatable. Its figures are written to "
+        "benchmarks/results/, or below --out.",
+    ),
+]
 
 
 def _place(out: Path | None, name: str) -> Path:
@@ -96,16 +111,35 @@ def evaluate_detection(data: Data, out: Report = None, seed: Seed = 0, embedder:
 @evaluate.command("reasons")
 def evaluate_reasons(
     data: Data,
-    out: Report = None,
+    out: ReasonsReport = None,
     seed: Seed = 0,
     schema: Schema = "acoustic108",
     protocol: Protocols = None,
+    model: Models = None,
+    classes: cli_zoo.Classes = None,
+    unverified_tags: cli_zoo.Tags = False,
+    options: cli_zoo.Settings = None,
 ) -> None:
-    """Reasons, rows split at random and donors kept apart, side by side."""
+    """Reasons under one protocol or several, side by side; interrupted, it goes on where it stopped."""
+    if model:
+        cli_zoo.evaluate_models(
+            model,
+            data,
+            protocols=protocol,
+            out=out,
+            seed=seed,
+            classes=classes,
+            unverified_tags=unverified_tags,
+            options=options,
+        )
+        return
+    if classes or unverified_tags or options:
+        raise SettingsError("--classes, --unverified-tags and --set need a model: name it with --model.")
     from pipeline.evaluation import reasons
-    from pipeline.training.reason_recipe import PROTOCOLS, Protocol
+    from pipeline.training.protocols import Protocol
 
-    protocols = cast(list[Protocol], protocol) or PROTOCOLS  # evaluate refuses another name
+    # evaluate refuses another name
+    protocols = cast(list[Protocol], protocol) or reasons.SHIPPED_WITH
     with progress() as report:
         figures = reasons.evaluate(
             data, schema=schema, seed=seed, protocols=protocols, out=out, progress=report
@@ -189,3 +223,6 @@ def _pairs(options: list[str] | None, option: str) -> dict[str, str]:
             raise SettingsError(f"{option} needs CORPUS=VALUE, not {text!r}.")
         pairs[name] = value
     return pairs
+
+
+cli_zoo.add_to(train)

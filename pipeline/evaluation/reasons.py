@@ -1,72 +1,29 @@
-"""The reasons model under both protocols, side by side, with intervals by donor and tests against chance."""
+"""A reasons model under its protocols, side by side, with intervals by donor and tests against chance."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import SettingsError
+from pipeline.evaluation.class_figures import FIGURES, confusion, metrics, one_vs_rest_auc, reliability
 from pipeline.evaluation.intervals import bootstrap_by_group, permutation_test
+from pipeline.evaluation.reason_tables import to_markdown
 from pipeline.training.cache import default_cache
+from pipeline.training.protocols import PROTOCOLS, FoldScores, Protocol
 from pipeline.training.reason_calibration import log_loss, nested, of_true_class
 from pipeline.training.reason_features import Progress, ReasonData, load_data
-from pipeline.training.reason_recipe import PROTOCOLS, FoldScores, Protocol, out_of_fold
+from pipeline.training.reason_recipe import out_of_fold
+from pipeline.training.reason_set import ReasonSet
 
-FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "log_loss")
-TITLES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro-F1",
-    "auc": "AUC, one against the rest",
-    "log_loss": "log loss of the scores, nats",
-}
+__all__ = ["describe", "evaluate", "floors", "metrics", "one_vs_rest_auc", "report_on", "to_markdown"]
 
-
-def metrics(y: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Figures of one set of scores.
-
-    Args:
-        y: (n,) int true classes.
-        scores: (n, classes) float, each row summing to 1.
-
-    Returns:
-        accuracy; balanced accuracy (mean recall of the classes present); macro-F1 (mean over the classes
-        present in truth or answers); auc (mean over classes of one-against-rest AUC, ties count half);
-        log_loss in nats.
-    """
-    n_classes = scores.shape[1]
-    table = confusion(y, scores.argmax(axis=1), n_classes)
-    right, true, said = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
-    present, mentioned = true > 0, (true + said) > 0
-    return {
-        "accuracy": float(right.sum() / len(y)),
-        "balanced_accuracy": float((right[present] / true[present]).mean()),
-        "macro_f1": float((2 * right[mentioned] / (true + said)[mentioned]).mean()),
-        "auc": float(np.nanmean(one_vs_rest_auc(y, scores))),
-        "log_loss": log_loss(scores, y),
-    }
-
-
-def confusion(y: np.ndarray, answers: np.ndarray, n_classes: int) -> np.ndarray:
-    """(classes, classes) int64 counts: true class by row, answer by column."""
-    return np.bincount(y * n_classes + answers, minlength=n_classes**2).reshape(n_classes, n_classes)
-
-
-def one_vs_rest_auc(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(classes,) area under the ROC of each class against the rest; NaN for an absent class."""
-    from scipy.stats import rankdata
-
-    n_classes = scores.shape[1]
-    ranks = rankdata(scores, axis=0)
-    positives = np.bincount(y, minlength=n_classes).astype(float)
-    rank_sums = np.array([ranks[y == k, k].sum() for k in range(n_classes)])
-    pairs = positives * (len(y) - positives)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(pairs > 0, (rank_sums - positives * (positives + 1) / 2) / pairs, np.nan)
+# What the shipped model's card shows.
+SHIPPED_WITH: tuple[Protocol, ...] = ("row", "donor")
 
 
 def _mean_over_repeats(y: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -75,8 +32,8 @@ def _mean_over_repeats(y: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     return {name: float(np.mean([figures[name] for figures in each])) for name in FIGURES}
 
 
-def protocol_report(data: ReasonData, folds: FoldScores, *, draws: int, seed: int) -> dict[str, Any]:
-    """Figures, intervals, permutation test, per-class table and confusion matrix; JSON-able."""
+def protocol_report(data: ReasonSet, folds: FoldScores, *, draws: int, seed: int) -> dict[str, Any]:
+    """Figures, intervals, permutation test, per-class table, confusion matrix, reliability; JSON-able."""
     y, scores = folds.labels, folds.scores
     groups = data.groups[folds.origin]
     intervals = bootstrap_by_group(
@@ -93,6 +50,8 @@ def protocol_report(data: ReasonData, folds: FoldScores, *, draws: int, seed: in
         "permutation": {name: test.to_dict() for name, test in tests.items()},
         "per_class": _per_class(folds.classes, np.asarray(table), aucs),
         "confusion": np.asarray(table).tolist(),
+        # Over all repeats: a bin counts a recording once for each.
+        "reliability": reliability(np.tile(y, len(scores)), scores.reshape(len(y) * len(scores), -1)),
     }
 
 
@@ -123,7 +82,7 @@ def _per_class(
     return report
 
 
-def floors(data: ReasonData) -> dict[str, Any]:
+def floors(data: ReasonSet) -> dict[str, Any]:
     """What needs no model: always the commonest reason, and the base rate as chances."""
     y = data.encoded
     shares = np.bincount(y) / len(y)
@@ -137,16 +96,18 @@ def floors(data: ReasonData) -> dict[str, Any]:
 
 
 def calibration_report(
-    data: ReasonData, folds: FoldScores, *, coverage: float = 0.9, draws: int = 1000, seed: int = 0
+    data: ReasonSet, folds: FoldScores, *, coverage: float = 0.9, draws: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """What calibrated chances and prediction sets are worth on donors neither model nor calibration heard.
+    """What calibrated chances and prediction sets are worth on what neither model nor calibration heard.
 
+    Calibration keeps apart what the protocol keeps apart: donors, recordings, or nothing but rows.
     ``lift`` is true when the calibrated chances have a smaller log loss than the base rate with the whole
     interval by donor above zero.
     """
-    y = data.encoded
-    held_out = nested(folds.scores, y, data.groups, coverage=coverage, seed=seed)
-    _, donor, recordings = np.unique(data.groups, return_inverse=True, return_counts=True)
+    y, groups = folds.labels, data.groups[folds.origin]
+    apart = {"donor": groups, "clip": folds.origin, "row": np.arange(len(y))}[folds.protocol]
+    held_out = nested(folds.scores, y, apart, coverage=coverage, seed=seed)
+    _, donor, recordings = np.unique(groups, return_inverse=True, return_counts=True)
     donor_weight = 1.0 / recordings[donor]
 
     def figures(rows: np.ndarray) -> dict[str, float]:
@@ -162,7 +123,7 @@ def calibration_report(
             "set_size": float(held_out.members[:, rows].sum(axis=-1).mean()),
         }
 
-    intervals = bootstrap_by_group(data.groups, figures, draws=draws, seed=seed)
+    intervals = bootstrap_by_group(groups, figures, draws=draws, seed=seed)
     return {
         "coverage_wanted": coverage,
         "lift": intervals["gain"].low > 0,
@@ -173,7 +134,7 @@ def calibration_report(
 def evaluate(
     data: Path | ReasonData,
     *,
-    protocols: Sequence[Protocol] = PROTOCOLS,
+    protocols: Sequence[Protocol] = SHIPPED_WITH,
     schema: str = "acoustic108",
     repeats: int = 3,
     folds: int = 5,
@@ -188,8 +149,8 @@ def evaluate(
 
     Args:
         data: a data folder (with a manifest, or a folder per reason), or data already read.
-        protocols: ``row`` and/or ``donor``.
-        repeats: how often donors are split anew (rows are split once); folds: into how many parts.
+        protocols: ``row``, ``clip`` and/or ``donor``.
+        repeats: how often donors and clips are split anew (rows are split once); folds: into how many parts.
         draws: bootstrap and permutation draws.
         per_class: keep only that many recordings of each reason (a small cut).
         cache_dir: where features and fold scores are kept; ``~/.cache/crylens`` when None. Resumable.
@@ -204,41 +165,98 @@ def evaluate(
         SettingsError: unknown protocol.
         DataError: data that cannot be split so.
     """
+    require_protocols(protocols)
+    cache = cache_dir or default_cache()
+    if not isinstance(data, ReasonData):
+        data = load_data(data, schema=schema, per_class=per_class, cache_dir=cache, progress=progress)
+    read = data
+
+    def scored(protocol: Protocol, times: int) -> FoldScores:
+        return out_of_fold(
+            read, protocol, repeats=times, folds=folds, seed=seed, cache_dir=cache, progress=progress
+        )
+
+    options = {"repeats": repeats, "folds": folds, "draws": draws, "seed": seed}
+    report = report_on(data, scored, protocols=protocols, **options)
+    report["options"]["schema"] = data.schema
+    if out is not None:
+        write_json(report, out)
+    return report
+
+
+def require_protocols(protocols: Sequence[str]) -> None:
+    """Refuse a protocol that there is not.
+
+    Raises:
+        SettingsError: names it, and the ones there are.
+    """
     for protocol in protocols:
         if protocol not in PROTOCOLS:
             raise SettingsError(
                 f"There is no protocol '{protocol}' for reasons; choose from {', '.join(PROTOCOLS)}."
             )
-    cache = cache_dir or default_cache()
-    if not isinstance(data, ReasonData):
-        data = load_data(data, schema=schema, per_class=per_class, cache_dir=cache, progress=progress)
+
+
+def report_on(
+    data: ReasonSet,
+    scored: Callable[[Protocol, int], FoldScores],
+    *,
+    protocols: Sequence[Protocol],
+    repeats: int,
+    folds: int,
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The report of any model on reasons.
+
+    Args:
+        scored: gives scores out of fold for a protocol and a number of repeats.
+        protocols, repeats, folds, draws, seed: as for :func:`evaluate`; ``folds`` is only written down.
+    """
     report: dict[str, Any] = {
         "data": describe(data),
-        "options": {"repeats": repeats, "folds": folds, "draws": draws, "seed": seed, "schema": data.schema},
+        "options": {"repeats": repeats, "folds": folds, "draws": draws, "seed": seed},
         "floors": floors(data),
         "protocols": {},
     }
     for protocol in protocols:
-        # Rows split at random are many and alike: one split says it. Donors are few: splits differ.
-        times = repeats if protocol == "donor" else 1
-        scored = out_of_fold(
-            data, protocol, repeats=times, folds=folds, seed=seed, cache_dir=cache, progress=progress
-        )
-        report["protocols"][protocol] = protocol_report(data, scored, draws=draws, seed=seed)
+        # Rows split at random are many and alike: one split says it. Donors and clips are few: splits differ.
+        result = scored(protocol, 1 if protocol == "row" else repeats)
+        figures = protocol_report(data, result, draws=draws, seed=seed)
+        calibrated = calibration_report(data, result, draws=draws, seed=seed)
+        figures["prediction_sets"] = {
+            "coverage_wanted": calibrated["coverage_wanted"],
+            "coverage": calibrated["coverage_by_recording"],
+            "size": calibrated["set_size"],
+        }
+        report["protocols"][protocol] = figures
         if protocol == "donor":
-            report["calibration"] = calibration_report(data, scored, draws=draws, seed=seed)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            report["calibration"] = calibrated
     return report
 
 
-def describe(data: ReasonData) -> dict[str, Any]:
+def write_json(report: Mapping[str, Any], out: Path) -> None:
+    """Write a report, whole or not at all.
+
+    Raises:
+        SettingsError: it cannot be written there.
+    """
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = out.with_name(f".{out.name}.part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        raise SettingsError(f"{out} cannot be written: {error.strerror or error}.") from error
+
+
+def describe(data: ReasonSet) -> dict[str, Any]:
     """Counts of recordings and donors per reason, sources and licences."""
     return {
         "clips": len(data),
         "donors": len(set(data.groups.tolist())),
-        "copies_per_clip": int(data.features.shape[1] - 1),
+        "copies_per_clip": data.copies - 1,
         "reasons": {
             name: {
                 "clips": int((data.labels == name).sum()),
@@ -249,53 +267,3 @@ def describe(data: ReasonData) -> dict[str, Any]:
         "sources": [list(pair) for pair in data.licences],
         "fingerprint": data.fingerprint(),
     }
-
-
-_PROTOCOL_TITLES = {
-    "row": "rows split at random after augmentation (as usually published)",
-    "donor": "donors kept apart (babies not heard before)",
-}
-
-
-def to_markdown(report: Mapping[str, Any]) -> str:
-    """The report as Markdown tables, protocols side by side."""
-    floor, level = report["floors"], "95 % intervals by donor in brackets"
-    names = list(report["protocols"])
-    lines = [
-        f"| | {' | '.join(_PROTOCOL_TITLES[name] for name in names)} "
-        f"| always '{floor['majority']}' / base rate |",
-        "|---|" + "---|" * (len(names) + 1),
-    ]
-    for figure in FIGURES:
-        cells = [_cell(report["protocols"][name]["figures"][figure]) for name in names]
-        lines.append(f"| {TITLES[figure]} | {' | '.join(cells)} | {floor[figure]:.3f} |")
-    for figure in ("balanced_accuracy", "macro_f1", "auc"):
-        cells = [_chance_cell(report["protocols"][name]["permutation"][figure]) for name in names]
-        lines.append(f"| {TITLES[figure]} by chance (mean, 95th percentile, p) | {' | '.join(cells)} | |")
-    options = report["options"]
-    lines += [
-        "",
-        f"{options['folds']} folds; donors split {options['repeats']} times, rows once; {level}, from "
-        f"{options['draws']} draws. Chance: labels dealt anew among donors with equally many recordings, "
-        "against the first repeat's scores.",
-    ]
-    for name in names:
-        lines += ["", f"Per reason, {_PROTOCOL_TITLES[name]}:", "", *_class_table(report["protocols"][name])]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
-
-
-def _chance_cell(test: Mapping[str, float]) -> str:
-    return f"{test['chance_mean']:.3f}, {test['chance_95']:.3f}, p = {test['p']:.3f}"
-
-
-def _class_table(protocol: Mapping[str, Any]) -> list[str]:
-    """Markdown rows of a per-class table."""
-    lines = ["| reason | rows | recall | precision | F1 | AUC |", "|---|---|---|---|---|---|"]
-    for name, row in protocol["per_class"].items():
-        cells = ["–" if row[k] is None else f"{row[k]:.2f}" for k in ("recall", "precision", "f1", "auc")]
-        lines.append(f"| {name} | {row['rows']:.0f} | {' | '.join(cells)} |")
-    return lines

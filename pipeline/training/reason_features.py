@@ -12,7 +12,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,52 +20,34 @@ from typing import Any
 import numpy as np
 
 from pipeline import acoustics
-from pipeline.errors import DataError
 from pipeline.training.cache import default_cache
+from pipeline.training.reason_set import ReasonSet, arrays_of, choose_clips, licences_of, names_of
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, steps done, steps in all)."""
 
 ORIGINAL = "original"
 AUGMENTED = ("pitch+2", "pitch-2", "stretch0.9", "stretch1.1")
-# "A baby cries" is what these labels say, not why; such clips belong to detection.
-UNSPECIFIC = frozenset({"cry", "crying", "crying_baby", "baby_cry", "unknown"})
 # Raise the number when augmentation or features change, so that cached values are not mixed up.
 ACOUSTIC_VERSION = f"2 librosa {version('librosa')}"
 
 
-@dataclass(frozen=True, eq=False)
-class ReasonData:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReasonData(ReasonSet):
     """Clips with reasons, as numbers.
 
     Attributes:
         features: (clips, copies, features) float64; copy 0 is the recording itself.
-        labels: (clips,) str, the reason of each clip.
-        groups: (clips,) str, the donor (or session) that must stay on one side of any split.
-        names: (clips,) str, path of each clip relative to the data folder.
         schema: name of the feature schema.
-        licences: (source, licence) pairs the clips come from, for the model card.
     """
 
     features: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
-    names: tuple[str, ...]
     schema: str
-    licences: tuple[tuple[str, str], ...] = field(default=())
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The reasons found, sorted: a new reason is a new folder."""
-        return tuple(sorted(set(self.labels.tolist())))
-
-    @property
-    def encoded(self) -> np.ndarray:
-        """(clips,) int64: index into :attr:`classes`."""
-        return np.searchsorted(np.asarray(self.classes), self.labels).astype(np.int64)
+    def copies(self) -> int:
+        """Rows per clip: the recording itself first, then its augmented copies."""
+        return int(self.features.shape[1])
 
     def rows(self, clips: np.ndarray, *, augmented: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Training rows of the given clips: the recordings, and their augmented copies when asked for.
@@ -86,8 +68,7 @@ class ReasonData:
         """SHA-256 of everything a fit can see; two data sets with the same one give the same model."""
         digest = hashlib.sha256(self.schema.encode())
         digest.update(np.ascontiguousarray(self.features).tobytes())
-        digest.update("\0".join([*self.labels.tolist(), *self.groups.tolist()]).encode())
-        return digest.hexdigest()
+        return self.labelled(digest)
 
 
 def augment(samples: np.ndarray, kind: str) -> np.ndarray:
@@ -129,13 +110,8 @@ def load_data(
         AudioError: a clip cannot be read.
     """
     from pipeline.audio import load
-    from pipeline.training.data import read_manifest
 
-    clips = [clip for clip in read_manifest(root) if clip.kind == "cry" and clip.label not in UNSPECIFIC]
-    clips.sort(key=lambda clip: (clip.label, clip.path.as_posix()))
-    if per_class is not None:
-        clips = [c for i, c in enumerate(clips) if sum(o.label == c.label for o in clips[:i]) < per_class]
-    _require_usable([clip.label for clip in clips], root)
+    clips = choose_clips(root, per_class=per_class)
     kinds = (ORIGINAL, *AUGMENTED) if augmented else (ORIGINAL,)
     cache = (cache_dir or default_cache()) / "features"
     width = len(acoustics.feature_names(schema))
@@ -144,25 +120,15 @@ def load_data(
         features[i] = cached_features(load(clip.path).samples, kinds, cache)[:, :width]
         if progress:
             progress("features", i + 1, len(clips))
+    labels, groups = arrays_of(clips)
     return ReasonData(
         features=features,
-        labels=np.asarray([clip.label for clip in clips]),
-        groups=np.asarray([clip.group for clip in clips]),
-        names=tuple(clip.path.relative_to(Path(root).resolve()).as_posix() for clip in clips),
+        labels=labels,
+        groups=groups,
+        names=names_of(clips, root),
         schema=schema,
-        licences=tuple(sorted({(clip.source, clip.licence or "not stated") for clip in clips})),
+        licences=licences_of(clips),
     )
-
-
-def _require_usable(labels: Sequence[str], root: Path) -> None:
-    """Refuse data no classifier can be fitted on, saying what was found."""
-    counts = {label: list(labels).count(label) for label in sorted(set(labels))}
-    if len(counts) < 2 or min(counts.values()) < 2:
-        found = ", ".join(f"{label}: {count}" for label, count in counts.items()) or "none"
-        raise DataError(
-            f"Training on reasons needs at least two reasons with two recordings each under {root}; "
-            f"found {found}. Put recordings into one folder per reason, such as hungry/ and tired/."
-        )
 
 
 def cached_features(samples: np.ndarray, kinds: Sequence[str], cache: Path) -> np.ndarray:

@@ -1,27 +1,19 @@
-"""How reasons are told apart, and how that is tested: one pipeline, two protocols, scores out of fold.
-
-``donor`` keeps every donor on one side: what a family can expect, whose baby the model never heard.
-``row`` augments first and splits the rows at random: what is usually published. Copies of one recording then
-sit on both sides, so it measures memory; it is here to be compared with, never to be believed.
-"""
+"""How reasons are told apart: one pipeline, fitted whole in every fold."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.training.reason_features import Progress, ReasonData, write_array
+from pipeline.training import protocols
+from pipeline.training.protocols import Fold, FoldScores, Protocol
+from pipeline.training.reason_features import Progress, ReasonData
 
-Protocol = Literal["row", "donor"]
-PROTOCOLS: tuple[Protocol, ...] = ("row", "donor")
 SMOTE_NEIGHBOURS = 5
-_RECIPE = "2"  # raise when the pipeline or the splits change, so that cached scores are not mixed up
+RECIPE = "2"  # raise when the pipeline or the splits change, so that cached scores are not mixed up
 
 
 def build_pipeline(y: np.ndarray, seed: int = 0) -> Any:
@@ -87,55 +79,6 @@ def _soft_vote(seed: int) -> Any:
     return VotingClassifier(members, voting="soft", n_jobs=1)
 
 
-@dataclass(frozen=True, eq=False)
-class FoldScores:
-    """Scores of rows by models that were fitted without them.
-
-    Attributes:
-        protocol: how the rows were split.
-        labels: (rows,) int64, true class.
-        origin: (rows,) int64, index of the clip each row came from.
-        scores: (repeats, rows, classes) float64 in [0, 1], uncalibrated, each row sums to 1.
-        classes: names of the classes.
-    """
-
-    protocol: Protocol
-    labels: np.ndarray
-    origin: np.ndarray
-    scores: np.ndarray
-    classes: tuple[str, ...]
-
-
-def splits(
-    data: ReasonData, protocol: Protocol, folds: int, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Training and test rows of each fold, as indices into the rows the protocol tests on.
-
-    Raises:
-        DataError: fewer donors (or recordings of a reason) than folds.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    y = data.encoded
-    if protocol == "donor":
-        donors = len(set(data.groups.tolist()))
-        if donors < folds:
-            raise DataError(
-                f"{folds} folds with donors kept apart need at least {folds} donors; found {donors}."
-            )
-        commonest = int(np.bincount(y).max())
-        if commonest < folds:
-            raise DataError(
-                f"{folds} folds need a reason with at least {folds} recordings; "
-                f"the commonest has {commonest}."
-            )
-        apart = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        yield from apart.split(np.zeros(len(y)), y, data.groups)
-    else:
-        rows = np.repeat(y, data.features.shape[1])
-        yield from StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(rows)), rows)
-
-
 def out_of_fold(
     data: ReasonData,
     protocol: Protocol,
@@ -146,36 +89,28 @@ def out_of_fold(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> FoldScores:
-    """Score every row by a model fitted without its fold; repeated with new folds.
-
-    ``donor``: the rows are the recordings themselves; augmented copies are made of training folds only.
-    ``row``: the rows are recordings and copies alike, split at random.
-
-    Args:
-        cache_dir: when given, the scores of each fold are kept there and an interrupted run goes on.
+    """Score every row by the recipe fitted without its fold; see ``protocols.out_of_fold``.
 
     Raises:
         DataError: too few donors or recordings for the folds.
     """
-    clips = np.arange(len(data))
-    x, y, origin = data.rows(clips, augmented=protocol == "row")
-    scores = np.zeros((repeats, len(y), len(data.classes)))
-    for repeat in range(repeats):
-        for fold, (train, test) in enumerate(splits(data, protocol, folds, seed + repeat)):
-            key = f"{_RECIPE} {data.fingerprint()} {protocol} {folds} {seed} {repeat} {fold} {_versions()}"
-            place = _place(cache_dir, key)
-            if place is not None and place.is_file():
-                scores[repeat, test] = np.load(place)
-            else:
-                tx, ty, _ = (
-                    data.rows(train, augmented=True) if protocol == "donor" else (x[train], y[train], None)
-                )
-                scores[repeat, test] = _fit_score(tx, ty, x[test], len(data.classes), seed + repeat)
-                if place is not None:
-                    write_array(place, scores[repeat, test])
-            if progress:
-                progress(f"{protocol} folds", repeat * folds + fold + 1, repeats * folds)
-    return FoldScores(protocol, y, origin, scores, data.classes)
+    x = data.features.reshape(len(data) * data.copies, -1)
+    y = np.repeat(data.encoded, data.copies)
+
+    def fit_score(fold: Fold) -> np.ndarray:
+        return _fit_score(x[fold.train], y[fold.train], x[fold.test], len(data.classes), fold.seed)
+
+    return protocols.out_of_fold(
+        data,
+        protocol,
+        fit_score,
+        key=f"{RECIPE} {data.fingerprint()} {_versions()}",
+        repeats=repeats,
+        folds=folds,
+        seed=seed,
+        cache_dir=cache_dir,
+        progress=progress,
+    )
 
 
 def _fit_score(x: np.ndarray, y: np.ndarray, test: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
@@ -196,13 +131,6 @@ def fit(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
 
     with threadpool_limits(1):
         return build_pipeline(y, seed).fit(x.astype(np.float32), y)
-
-
-def _place(cache_dir: Path | None, key: str) -> Path | None:
-    """Where the scores of one fold are kept."""
-    if cache_dir is None:
-        return None
-    return cache_dir / "folds" / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
 
 
 def _versions() -> str:

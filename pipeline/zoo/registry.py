@@ -9,33 +9,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pipeline.errors import SettingsError
-from pipeline.zoo.base import DETECTION_CLASSES, Model, Task
 
-# name -> (module below pipeline.zoo, task): known without importing the module, which may be heavy.
-_MODULES: dict[str, tuple[str, Task]] = {
-    "ensemble108": ("ensemble", "reasons"),
-    "ensemble111": ("ensemble", "reasons"),
-    "xgb336": ("mfccmel", "reasons"),
-    "svm336": ("mfccmel", "reasons"),
-    "cryresnet": ("cryresnet", "reasons"),
-    "spectrocnn": ("spectrocnn", "reasons"),
-    "majority": ("floors", "reasons"),
-    "prior": ("floors", "reasons"),
-    "melcnn4s": ("melcnn4s", "detection"),
-    "yamnet-class": ("yamnet_class", "detection"),
-    "level": ("level", "detection"),
-    "crylens-yamnet": ("crylens", "detection"),
-    "crylens-student": ("crylens", "detection"),
+if TYPE_CHECKING:
+    from pipeline.zoo.base import Model, Task
+
+
+class _Entry(NamedTuple):
+    """What is known of a model without importing its module, which may be heavy."""
+
+    module: str
+    task: Task
+    summary: str
+
+
+_MODELS: dict[str, _Entry] = {
+    "ensemble108": _Entry("ensemble", "reasons", "our reasons model before calibration, 108 features"),
+    "ensemble111": _Entry("ensemble", "reasons", "the same on 111 features"),
+    "xgb336": _Entry("mfccmel", "reasons", "XGBoost on 336 MFCC and log-mel statistics"),
+    "svm336": _Entry("mfccmel", "reasons", "RBF support vector machine on the same 336"),
+    "cryresnet": _Entry("cryresnet", "reasons", "ResNet-18 on mel spectrograms, 8 kHz, 7 s"),
+    "spectrocnn": _Entry("spectrocnn", "reasons", "small CNN on 32 x 32 spectrograms, 16 kHz, 8 s"),
+    "majority": _Entry("floors", "reasons", "always the commonest reason: a floor"),
+    "prior": _Entry("floors", "reasons", "always the shares of the reasons: a floor"),
+    "melcnn4s": _Entry("melcnn4s", "detection", "cry or not on 4 s log-mel clips, a small CNN"),
+    "yamnet-class": _Entry("yamnet_class", "detection", "YAMNet's own classes for crying, no training"),
+    "level": _Entry("level", "detection", "a sound-level threshold, as shop monitors use it"),
+    "crylens-yamnet": _Entry("crylens", "detection", "our detector on YAMNet's embedding"),
+    "crylens-student": _Entry("crylens", "detection", "our detector on the bundled embedding"),
 }
-NAMES: tuple[str, ...] = tuple(_MODULES)
+NAMES: tuple[str, ...] = tuple(_MODELS)
 
 
 def names(task: Task | None = None) -> tuple[str, ...]:
     """Names of all models, or of those of one task."""
-    return tuple(name for name, (_, its) in _MODULES.items() if task in (None, its))
+    return tuple(name for name, entry in _MODELS.items() if task in (None, entry.task))
 
 
 def task_of(name: str) -> Task:
@@ -44,7 +54,16 @@ def task_of(name: str) -> Task:
     Raises:
         SettingsError: no model of that name.
     """
-    return _entry(name)[1]
+    return _entry(name).task
+
+
+def summary_of(name: str) -> str:
+    """The named model in a line.
+
+    Raises:
+        SettingsError: no model of that name.
+    """
+    return _entry(name).summary
 
 
 def class_of(name: str) -> type[Model]:
@@ -54,17 +73,18 @@ def class_of(name: str) -> type[Model]:
         SettingsError: no model of that name.
         ModuleNotFoundError: a library that it needs is not installed.
     """
-    module = import_module(f"pipeline.zoo.{_entry(name)[0]}")
+    module = import_module(f"pipeline.zoo.{_entry(name).module}")
     several = getattr(module, "MODELS", None)
     return cast("type[Model]", module.MODEL if several is None else several[name])
 
 
-def create(name: str, classes: Sequence[str] = DETECTION_CLASSES, **options: Any) -> Model:
+def create(name: str, classes: Sequence[str] | None = None, **options: Any) -> Model:
     """An unfitted model.
 
     Args:
         name: one of :data:`NAMES`.
-        classes: names of the classes, in the order of the columns of its scores.
+        classes: names of the classes, in the order of the columns of its scores; those of detection when
+            None.
         options: of the model, see its class.
 
     Raises:
@@ -72,7 +92,10 @@ def create(name: str, classes: Sequence[str] = DETECTION_CLASSES, **options: Any
     """
     import inspect
 
+    from pipeline.zoo.base import DETECTION_CLASSES
+
     cls = class_of(name)
+    classes = DETECTION_CLASSES if classes is None else classes
     try:
         inspect.signature(cls).bind(tuple(classes), **options)
     except TypeError as error:
@@ -94,8 +117,8 @@ def load(name: str, folder: Path) -> Model:
     return class_of(name).load(Path(folder))
 
 
-def _entry(name: str) -> tuple[str, Task]:
+def _entry(name: str) -> _Entry:
     try:
-        return _MODULES[name]
+        return _MODELS[name]
     except KeyError:
         raise SettingsError(f"There is no model '{name}'; known are {', '.join(NAMES)}.") from None
