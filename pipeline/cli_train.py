@@ -210,6 +210,36 @@ def fetch_data(
     say(f"Next: crylens data prepare --from {dest}")
 
 
+@data.command("hub")
+def hub_data(
+    data_set: Annotated[
+        str, typer.Argument(metavar="[OWNER/NAME|FOLDER]", help="On the Hugging Face Hub, or on disk.")
+    ] = "mahmudulhasan01/baby_crying_sound",
+    dest: Annotated[
+        Path | None, typer.Option("--to", help="Data folder to write. [default: below ~/.cache/crylens/hub]")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit. [default: main]")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Another address of the Hub.")] = None,
+) -> None:
+    """Fetch a data set of cries from the Hugging Face Hub (needs the extra: pip install 'crylens[hub]')."""
+    from pipeline.training.data import read_manifest
+    from pipeline.zoo.hub_dataset import fetch as fetch_hub
+
+    with progress() as report:
+        folder = fetch_hub(data_set, dest, revision=revision, endpoint=endpoint, progress=report)
+    clips = read_manifest(folder)
+    labels = Counter(clip.label for clip in clips)
+    typer.echo(f"{folder}: " + ", ".join(f"{name} {count}" for name, count in sorted(labels.items())))
+    quiet = sorted({clip.label for clip in clips if clip.kind != "cry"})
+    if quiet:
+        say(f"No cries: {', '.join(quiet)}. To train on them as well: --classes {','.join(sorted(labels))}")
+    groups = len({clip.group for clip in clips})
+    say(
+        f"{groups} groups: a recording is one by itself unless its name tells the donor, so a baby may be "
+        "in several."
+    )
+
+
 def _pairs(options: list[str] | None, option: str) -> dict[str, str]:
     """``["name=value"]`` as a dict.
 
