@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from pipeline.detection import DetectorHead
 from pipeline.errors import DataError
+from pipeline.evaluation.curves import detection_curves
 from pipeline.evaluation.intervals import bootstrap_by_group
 from pipeline.evaluation.metrics import detection_figures, threshold_at
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.bank import Bank, Entry, MixedBank
-from pipeline.training.detector_recipe import Choice, Windows
+from pipeline.training.detector_recipe import Windows
 
 Progress = Callable[[str, int, int], None]
 # (bank, pass number, fold to be judged) -> (frames, 1024): the embeddings that fold is judged with.
@@ -62,19 +63,19 @@ def out_of_source(
     entries: Sequence[Entry],
     embeddings: Embeddings,
     progress: Progress | None = None,
-    choices: Sequence[Choice] | None = None,
+    windows: Sequence[int] | None = None,
 ) -> list[Scores]:
     """Each clip's score from a head that heard nothing of its source, nor of the test backgrounds.
 
     Args:
-        choices: for each fold, what was chosen without it; the default choice for all when None.
+        windows: frames per window for each fold, as chosen without it; the default for all when None.
 
     Returns:
         "clean" (pass 0), "changed" (the other passes together), then one suite per mixed condition.
     """
     fold_of = recipe.folds(entries)
-    choices = choices or [Choice()] * (int(fold_of.max()) + 1)
-    return _left_out(bank, mixed, entries, embeddings, fold_of, recipe.unseen(entries), choices, progress)
+    windows = windows or [recipe.WINDOW_FRAMES] * (int(fold_of.max()) + 1)
+    return _left_out(bank, mixed, entries, embeddings, fold_of, recipe.unseen(entries), windows, progress)
 
 
 def out_of_group(
@@ -83,22 +84,22 @@ def out_of_group(
     embeddings: Embeddings,
     seed: int,
     progress: Progress | None = None,
-    choice: Choice | None = None,
+    window: int = recipe.WINDOW_FRAMES,
 ) -> list[Scores]:
     """Each clip's score from a head that heard its source, but not its donor or original recording.
 
     Such heads have heard as much as the shipped one, so their scores set its calibration and threshold.
 
     Args:
-        choice: that of the shipped head; the default one when None.
+        window: frames per window of the shipped head.
 
     Returns:
         "clean" and "changed".
     """
     nothing = np.zeros(len(entries), dtype=bool)
     fold_of = recipe.group_folds(entries, seed)
-    choices = [choice or Choice()] * (int(fold_of.max()) + 1)
-    return _left_out(bank, None, entries, embeddings, fold_of, nothing, choices, progress)
+    windows = [window] * (int(fold_of.max()) + 1)
+    return _left_out(bank, None, entries, embeddings, fold_of, nothing, windows, progress)
 
 
 def _left_out(
@@ -108,7 +109,7 @@ def _left_out(
     embeddings: Embeddings,
     fold_of: NDArray[np.int64],
     unseen: NDArray[np.bool_],
-    choices: Sequence[Choice],
+    frames: Sequence[int],
     progress: Progress | None,
 ) -> list[Scores]:
     suites: dict[str, list[Scores]] = {}
@@ -116,16 +117,15 @@ def _left_out(
     for fold in range(fold_of.max() + 1):
         if progress:
             progress("leaving out, fold by fold", fold, fold_of.max() + 1)
-        choice = choices[fold]
-        passes = _windows(bank, embeddings, fold, choice.window_frames, shared)
-        head = recipe.fit_head(passes, entries, unseen | (fold_of == fold), choice.penalty)
+        passes = _windows(bank, embeddings, fold, frames[fold], shared)
+        head = recipe.fit_head(passes, entries, unseen | (fold_of == fold))
         scored = partial(judge, entries=entries, head=head, fold=fold, fold_of=fold_of)
         for k, windows in enumerate(passes):
             suites.setdefault("changed" if k else "clean", []).append(scored(windows))
         if mixed is not None:
-            for k, (what, snr) in enumerate(mixed.CONDITIONS):
-                windows = recipe.windows_of(mixed.open(k), embeddings(mixed, k, fold), choice.window_frames)
-                suites.setdefault(f"{what}, {snr:g} dB", []).append(scored(windows))
+            for k in range(mixed.passes):
+                windows = recipe.windows_of(mixed.open(k), embeddings(mixed, k, fold), frames[fold])
+                suites.setdefault(mixed.suite(k), []).append(scored(windows))
     return [Scores.join(name, parts) for name, parts in suites.items()]
 
 
@@ -240,7 +240,13 @@ def report_on(suites: Sequence[Scores], *, draws: int = 500, seed: int = 0) -> d
     """The whole comparison as plain values, fit for JSON."""
     compared = {s.suite: compare(s, draws=draws, seed=seed) for s in suites}
     mixed = [name for name in compared if "dB" in name]
-    report: dict[str, Any] = {"suites": compared, "by_source": by_source(suites[0])}
+    report: dict[str, Any] = {
+        "suites": compared,
+        "by_source": by_source(suites[0]),
+        "curves": {
+            s.suite: detection_curves(s.is_cry, s.fold, {"ours": s.logits, "plain": s.plain}) for s in suites
+        },
+    }
     if mixed:
         report["mixed_average"] = average(compared, mixed)
     return report

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -81,16 +81,14 @@ def held_out_detectors(
         embeddings = detector.shipped_embeddings(embedder, settings)
 
     def fit(fold: int) -> DetectorHead:
-        choice = chosen.by_fold[fold]
-        passes = [
-            recipe.windows_of(h, embeddings(bank, k, fold), choice.window_frames) for k, h in enumerate(bank)
-        ]
-        return recipe.fit_head(passes, entries, unseen | (fold_of == fold), choice.penalty)
+        frames = chosen.by_fold[fold]
+        passes = [recipe.windows_of(h, embeddings(bank, k, fold), frames) for k, h in enumerate(bank)]
+        return recipe.fit_head(passes, entries, unseen | (fold_of == fold))
 
     found = []
-    for fold, choice in enumerate(chosen.by_fold):
+    for fold, frames in enumerate(chosen.by_fold):
         key = [bank.folder.parent.name, bank.passes, embedder, getattr(hearing[fold], "checksum", ""), fold]
-        kept = _kept(cache, [*key, asdict(choice), [e.kind for e in entries]], partial(fit, fold))
+        kept = _kept(cache, [*key, frames, [e.kind for e in entries]], partial(fit, fold))
         head = replace(kept, calibration=shipped.calibration, threshold=shipped.threshold)
         sources = frozenset(e.source for e, f in zip(entries, fold_of, strict=True) if f == fold)
         found.append(HeldOut(fold, sources, head, hearing[fold]))

@@ -34,6 +34,9 @@ FIRST_PASS_WITH_SPEED = 3
 # Partners are drawn source by source, so that the largest source does not set what a home sounds like.
 _LARGE_SOURCE_WEIGHT = {"esc50": 3.0}
 
+# Recorded at 8 kHz, or by phones of which many did.
+TELEPHONE_BAND = ("donateacry", "donateacry_raw")
+
 FloatArray = NDArray[np.float32]
 Task = tuple[int, augment.Recipe, int, np.random.Generator]
 Progress = Callable[[str, int, int], None]
@@ -221,17 +224,28 @@ class MixedBank(Bank):
     """Test conditions: each chosen clip over an unseen background, and over white noise, at known SNRs.
 
     Pass k is condition ``CONDITIONS[k]``. All cries of the smaller sources and one per donor of Donate-a-Cry;
-    non-cries of every other source, drawn evenly.
+    non-cries of every other source, drawn evenly. "bands swapped" has wide-band cries only (none of the
+    telephone-band Donate-a-Cry), and every other sound through a telephone: a detector that learned the
+    bandwidth instead of the cry fails there.
     """
 
     name = "mixed"
-    CONDITIONS = tuple((what, snr) for what in ("background", "white noise") for snr in (0.0, 5.0, 10.0))
+    CONDITIONS: tuple[tuple[str, float | None], ...] = (
+        *((what, snr) for what in ("background", "white noise") for snr in (0.0, 5.0, 10.0)),
+        ("bands swapped", None),
+    )
     NEGATIVES_PER_SOURCE = 80
 
     def __init__(self, clips: Sequence[Clip], *, cache_dir: Path, backgrounds: str, seed: int = 0) -> None:
         """As for :class:`Bank`; ``backgrounds`` names the source whose clips are mixed in."""
         super().__init__(clips, cache_dir=cache_dir, passes=len(self.CONDITIONS), seed=seed)
         self.backgrounds = backgrounds
+
+    @classmethod
+    def suite(cls, k: int) -> str:
+        """The name of condition ``k`` in reports."""
+        what, snr = cls.CONDITIONS[k]
+        return what if snr is None else f"{what}, {snr:g} dB"
 
     def _chosen(self) -> list[int]:
         rng = np.random.default_rng([self.seed, 99])
@@ -259,7 +273,12 @@ class MixedBank(Bank):
         plan: list[Task] = []
         for i in self._chosen():
             rng = np.random.default_rng([self.seed, 100 + k, i])
-            if what == "background":
+            if what == "bands swapped":
+                if self.entries[i].kind == "not_cry":
+                    plan.append((i, augment.Recipe(high_hz=3400.0, codec="ulaw8k"), -1, rng))
+                elif self.entries[i].source not in TELEPHONE_BAND:
+                    plan.append((i, augment.Recipe(), -1, rng))
+            elif what == "background":
                 plan.append((i, augment.Recipe(partner_snr_db=snr), int(rng.choice(behind)), rng))
             else:
                 plan.append((i, augment.Recipe(noise="white", noise_snr_db=snr), -1, rng))

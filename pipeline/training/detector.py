@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pipeline.detection import FEATURES, HEAD_FILE
 from pipeline.embedding.yamnet import YamnetEmbedder
 from pipeline.errors import DataError
 from pipeline.evaluation import detection as evaluation
+from pipeline.evaluation.curves import reliability
 from pipeline.evaluation.metrics import threshold_at
 from pipeline.settings import Settings, get_settings
 from pipeline.training import detector_recipe as recipe
@@ -25,7 +26,7 @@ from pipeline.training.bank import Bank, Entry, MixedBank, relabel
 from pipeline.training.cache import default_cache
 from pipeline.training.data import read_manifest
 from pipeline.training.detector_card import model_card
-from pipeline.training.detector_choice import CHOICES, choose
+from pipeline.training.detector_choice import WINDOWS, choose
 from pipeline.training.held_out_students import student_embeddings, students_without_folds
 
 PASSES = 4
@@ -89,7 +90,7 @@ def train(
     seed: int = 0,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
-    options: Sequence[recipe.Choice] = CHOICES,
+    options: Sequence[int] = WINDOWS,
 ) -> dict[str, Any]:
     """Train the head of one embedder and save it with its card.
 
@@ -103,7 +104,7 @@ def train(
         passes: one clean and ``passes - 1`` changed hearings of the data.
         draws: bootstrap draws for the intervals.
         cache_dir: where heard audio is kept; about 400 MB per pass of five hours.
-        options: what window and penalty are chosen among, each fold's without that fold.
+        options: frames per window to choose among, each fold's without that fold.
 
     Returns:
         What :func:`judge` gives.
@@ -126,12 +127,11 @@ def train(
         options=options,
     )
     embeddings = shipped_embeddings(embedder, settings)
-    choice = recipe.Choice(**report["choice"]["final"])
+    frames = report["window_frames"]["final"]
     windows = [
-        recipe.windows_of(h, embeddings(material.bank, k, 0), choice.window_frames)
-        for k, h in enumerate(material.bank)
+        recipe.windows_of(h, embeddings(material.bank, k, 0), frames) for k, h in enumerate(material.bank)
     ]
-    head = recipe.fit_head(windows, material.entries, penalty=choice.penalty)
+    head = recipe.fit_head(windows, material.entries)
     head = replace(
         head,
         calibration=np.array(report["threshold"]["calibration"]),
@@ -160,7 +160,7 @@ def evaluate(
     seed: int = 0,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
-    options: Sequence[recipe.Choice] = CHOICES,
+    options: Sequence[int] = WINDOWS,
 ) -> dict[str, Any]:
     """The figures :func:`train` puts into the card, with the same arguments; no model is saved.
 
@@ -194,13 +194,13 @@ def judge(
     seed: int,
     cache: Path,
     progress: Progress | None,
-    options: Sequence[recipe.Choice] = CHOICES,
+    options: Sequence[int] = WINDOWS,
 ) -> dict[str, Any]:
     """Leave sources out with the embedder; the student is also left without the source it is judged on.
 
     Returns:
-        The report (:func:`pipeline.evaluation.detection.report_on`) with the embedder's name, under "choice"
-        the window and penalty chosen without each fold and for the shipped head, and under "threshold" the
+        The report (:func:`pipeline.evaluation.detection.report_on`) with the embedder's name, under
+        "window_frames" what was chosen without each fold and for the shipped head, and under "threshold" the
         calibration, the threshold and what it does on each suite (:func:`at_threshold`). For the
         student also "shipped_network": heads under the same protocol, on the embedding of the shipped
         network, which was taught on all of the sound (without labels).
@@ -228,8 +228,8 @@ def judge(
     if embedder == "student":
         heard = left_out(shipped, progress, chosen.by_fold)
         report["shipped_network"] = evaluation.report_on(heard, draws=draws, seed=seed)
-    choice = {"final": asdict(chosen.final), "by_fold": [asdict(c) for c in chosen.by_fold]}
-    return report | {"embedder": embedder, "choice": choice, "threshold": threshold}
+    frames = {"final": chosen.final, "by_fold": list(chosen.by_fold)}
+    return report | {"embedder": embedder, "window_frames": frames, "threshold": threshold}
 
 
 def shipped_embeddings(embedder: str, settings: Settings) -> evaluation.Embeddings:
@@ -293,4 +293,5 @@ def at_threshold(
         "cries": float(np.concatenate([s.is_cry for s in validation]).mean()),
         "validation": {s.suite: rates(s) for s in validation},
         "suites": {s.suite: rates(s) for s in suites},
+        "reliability": {s.suite: reliability(s.is_cry, probability(s.logits, calibration)) for s in suites},
     }

@@ -1,9 +1,10 @@
-"""Window length and penalty of the detector, chosen without the sources it is judged on (nested selection).
+"""The detector's window length, chosen without the sources it is judged on (nested selection).
 
 For the fold that is to be judged, heads are taught without it and without one more fold, and judged on that
 one, so that the choice never sees the judged fold (why it must not: Varma and Simon 2006, BMC Bioinformatics
 7:91). The shipped head's choice comes from all folds, each left out once. Choices are made on YAMNet's
-embedding and kept beside the bank.
+embedding and kept beside the bank. The penalty is not chosen: it sets the scale of the score, and heads of
+several scales could not share a threshold.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -23,26 +23,27 @@ from pipeline.evaluation.detection import Scores, judge
 from pipeline.evaluation.metrics import detection_figures
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.bank import Bank, Entry
-from pipeline.training.detector_recipe import Choice, Windows
+from pipeline.training.detector_recipe import Windows
 
-CHOICES = tuple(Choice(w, c) for w in (2, 3, 4) for c in (0.001, 0.003, 0.01, 0.03))
-_VERSION = 1  # raise when recipe or grid change in a way the key does not show
+# Frames of a window: 1.44, 1.92 and 2.40 s.
+WINDOWS = (2, 3, 4)
+_VERSION = 2  # raise when recipe or grid change in a way the key does not show
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Choices made.
+    """Choices made, in frames of a window.
 
     Attributes:
         by_fold: for each judged fold, the choice made without it.
         final: the choice for the head that is shipped.
-        figures: mean average precision of each option of the grid, by which ``final`` was chosen.
+        figures: mean average precision of each option, by which ``final`` was chosen.
     """
 
-    by_fold: tuple[Choice, ...]
-    final: Choice
+    by_fold: tuple[int, ...]
+    final: int
     figures: tuple[float, ...]
 
 
@@ -51,7 +52,7 @@ def choose(
     entries: Sequence[Entry],
     unseen: NDArray[np.bool_],
     *,
-    options: Sequence[Choice] = CHOICES,
+    options: Sequence[int] = WINDOWS,
     progress: Progress | None = None,
 ) -> Chosen:
     """Choose among ``options`` by average precision on folds left out, mean of the clean and changed passes.
@@ -67,7 +68,7 @@ def choose(
     if len(options) == 1:
         return Chosen((options[0],) * count, options[0], (float("nan"),))
     kinds = [(e.kind, int(fold)) for e, fold in zip(entries, fold_of, strict=True)]
-    key = [_VERSION, [asdict(o) for o in options], bank.passes, kinds, unseen.tolist()]
+    key = [_VERSION, list(options), bank.passes, kinds, unseen.tolist()]
     place = bank.folder.parent / f"choices-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
     if place.is_file():
         table = {tuple(k): v for k, v in json.loads(place.read_text())}
@@ -95,7 +96,7 @@ def _table(
     entries: Sequence[Entry],
     fold_of: NDArray[np.int64],
     unseen: NDArray[np.bool_],
-    options: Sequence[Choice],
+    options: Sequence[int],
     progress: Progress | None,
 ) -> dict[tuple[int, int, int], list[float]]:
     """(left out, left out too, judged) -> average precision of each option."""
@@ -104,19 +105,14 @@ def _table(
     table: dict[tuple[int, int, int], list[float]] = {
         (a, b, j): [float("nan")] * len(options) for a, b in absent for j in {a, b}
     }
-    lengths = sorted({o.window_frames for o in options})
-    for step, frames in enumerate(lengths):
+    for i, frames in enumerate(options):
         passes = [recipe.windows_of(h, h.embeddings, frames) for h in bank]
-        here = [i for i, o in enumerate(options) if o.window_frames == frames]
         for k, (a, b) in enumerate(absent):
             if progress:
-                progress("choosing on sources left out", step * len(absent) + k, len(lengths) * len(absent))
-            banned = unseen | (fold_of == a) | (fold_of == b)
-            heads = recipe.fit_heads(passes, entries, banned, [options[i].penalty for i in here])
-            precision = partial(_average_precision, passes, entries, fold_of)
+                progress("choosing on sources left out", i * len(absent) + k, len(options) * len(absent))
+            head = recipe.fit_head(passes, entries, unseen | (fold_of == a) | (fold_of == b))
             for j in {a, b}:
-                for i, head in zip(here, heads, strict=True):
-                    table[a, b, j][i] = precision(head, j)
+                table[a, b, j][i] = _average_precision(passes, entries, fold_of, head, j)
     return table
 
 

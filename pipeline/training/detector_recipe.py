@@ -16,7 +16,12 @@ from pipeline.detection import FEATURES, DetectorHead, window_features
 from pipeline.errors import DataError
 from pipeline.training.bank import BankPass, Entry
 
+# Frames of a window unless :mod:`pipeline.training.detector_choice` chose another length.
+WINDOW_FRAMES = 3
 COMPONENTS = 256
+# Inverse strength of the ridge penalty. The components keep their spread, so that the penalty falls on what
+# varies little in the training sounds: whitened components fit them better and carry over far worse.
+PENALTY = 0.003
 # YAMNet's crying score (best of its three classes, on the clean stretch) from which a window teaches "cry".
 CRY_EVIDENCE = 0.5
 PCA_ROWS = 12_000
@@ -29,21 +34,6 @@ SAME_ORIGIN = {"donateacry_raw": "donateacry"}
 def unseen(entries: Sequence[Entry]) -> NDArray[np.bool_]:
     """(entries,) bool: the backgrounds of the mixed tests, which teach no judged head."""
     return np.array([e.source == UNSEEN_BACKGROUNDS for e in entries], dtype=bool)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What :mod:`pipeline.training.detector_choice` chooses on training sources.
-
-    Attributes:
-        window_frames: frames per window, 0.48 s apart.
-        penalty: inverse strength of the ridge penalty. The components keep their spread, so that the penalty
-            falls on what varies little in the training sounds: whitened components fit them better and carry
-            over far worse.
-    """
-
-    window_frames: int = 3
-    penalty: float = 0.003
 
 
 def origin(source: str) -> str:
@@ -77,7 +67,7 @@ def _best_in_window(values: NDArray[np.float32], window: int) -> NDArray[np.floa
     return np.lib.stride_tricks.sliding_window_view(values, min(window, len(values))).max(axis=1)
 
 
-def windows_of(heard: BankPass, embeddings: np.ndarray, window: int = Choice.window_frames) -> Windows:
+def windows_of(heard: BankPass, embeddings: np.ndarray, window: int = WINDOW_FRAMES) -> Windows:
     """Cut a pass into windows.
 
     Args:
@@ -174,26 +164,13 @@ def teaching_rows(
 
 
 def fit_head(
-    passes: Sequence[Windows],
-    entries: Sequence[Entry],
-    banned: NDArray[np.bool_] | None = None,
-    penalty: float = Choice.penalty,
+    passes: Sequence[Windows], entries: Sequence[Entry], banned: NDArray[np.bool_] | None = None
 ) -> DetectorHead:
     """Fit StandardScaler, PCA and logistic regression; the head is not calibrated yet.
 
     Args:
         banned: (entries,) bool, clips that must teach nothing.
     """
-    return fit_heads(passes, entries, banned, [penalty])[0]
-
-
-def fit_heads(
-    passes: Sequence[Windows],
-    entries: Sequence[Entry],
-    banned: NDArray[np.bool_] | None,
-    penalties: Sequence[float],
-) -> list[DetectorHead]:
-    """As :func:`fit_head`, one head for each penalty; scaler and components are fitted once."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -211,23 +188,18 @@ def fit_heads(
         [pca.transform(scaler.transform(x[i : i + 8192].astype(np.float32))) for i in range(0, len(x), 8192)]
     )
     spread = z.std()  # one number for all: the penalty then means the same for any embedder
-    heads = []
-    for penalty in penalties:
-        model = LogisticRegression(C=penalty, class_weight="balanced", max_iter=500).fit(z / spread, y)
-        heads.append(
-            DetectorHead(
-                scaler_mean=scaler.mean_,
-                scaler_scale=scaler.scale_,
-                pca_mean=pca.mean_.astype(np.float64),
-                pca_components=pca.components_.astype(np.float64),
-                coefficients=model.coef_[0] / spread,
-                intercept=np.array(model.intercept_[0]),
-                calibration=np.array([1.0, 0.0]),
-                threshold=np.array(0.5),
-                window=np.array(passes[0].frames),
-            )
-        )
-    return heads
+    model = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=500).fit(z / spread, y)
+    return DetectorHead(
+        scaler_mean=scaler.mean_,
+        scaler_scale=scaler.scale_,
+        pca_mean=pca.mean_.astype(np.float64),
+        pca_components=pca.components_.astype(np.float64),
+        coefficients=model.coef_[0] / spread,
+        intercept=np.array(model.intercept_[0]),
+        calibration=np.array([1.0, 0.0]),
+        threshold=np.array(0.5),
+        window=np.array(passes[0].frames),
+    )
 
 
 def clip_scores(windows: Windows, window_scores: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -183,11 +183,14 @@ def test_a_damaged_recording_stops_the_build(
 
 def test_mixed_conditions(bank: Bank, clips: list[Clip], yamnet: YamnetEmbedder, tmp_path: Path) -> None:
     mixed = MixedBank(clips, cache_dir=tmp_path, backgrounds="speech_commands_noise")
-    assert mixed.passes == 6
+    assert mixed.passes == 7
     for k, (what, snr) in enumerate(mixed.CONDITIONS):
         for entry, recipe, partner, _ in mixed._plan(k):
             assert bank.entries[entry].source not in {"synthetic", "speech_commands_noise"}
-            if what == "background":
+            if what == "bands swapped":
+                assert (bank.entries[entry].kind == "not_cry") == (recipe.high_hz == 3400.0)
+                assert bank.entries[entry].kind == "not_cry" or bank.entries[entry].source != "donateacry"
+            elif what == "background":
                 assert bank.entries[partner].source == "speech_commands_noise"
                 assert (recipe.partner_snr_db, recipe.noise) == (snr, None)
             else:

@@ -1,4 +1,4 @@
-"""Window and penalty are chosen without the sources they are then judged on."""
+"""The window is chosen without the sources it is then judged on."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ import pytest
 
 from pipeline.training import detector_choice, detector_recipe
 from pipeline.training.detector_choice import choose
-from pipeline.training.detector_recipe import Choice
 
-OPTIONS = (Choice(2, 1e-6), Choice(2, 0.01), Choice(3, 0.01))
+OPTIONS = (2, 3, 4)
 
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """What each group of heads was not allowed to hear."""
     bans: list[np.ndarray] = []
-    fit = detector_recipe.fit_heads
+    fit = detector_recipe.fit_head
 
-    def fit_and_note(passes: Any, entries: Any, banned: np.ndarray, penalties: Any) -> Any:
+    def fit_and_note(passes: Any, entries: Any, banned: np.ndarray) -> Any:
         bans.append(banned)
-        return fit(passes, entries, banned, penalties)
+        return fit(passes, entries, banned)
 
-    monkeypatch.setattr(detector_recipe, "fit_heads", fit_and_note)
+    monkeypatch.setattr(detector_recipe, "fit_head", fit_and_note)
     return bans
 
 
@@ -37,19 +36,10 @@ def test_the_judged_fold_has_no_say(
     figures = {True: [0.2, 0.9, 0.5], False: [0.9, 0.2, 0.5]}  # the second option is best on fold 0 alone
 
     def made_up(*args: Any) -> float:
-        fold, penalty, frames = args[4], args[3].coefficients, int(args[3].window)
-        option = OPTIONS.index(next(o for o in OPTIONS if o.penalty == penalty and o.window_frames == frames))
-        return figures[fold == 0][option]
+        head, fold = args[3], args[4]
+        return figures[fold == 0][OPTIONS.index(head)]
 
-    class Head:
-        def __init__(self, penalty: float, frames: int) -> None:
-            self.coefficients, self.window = penalty, frames
-
-    monkeypatch.setattr(
-        detector_recipe,
-        "fit_heads",
-        lambda passes, e, b, penalties: [Head(p, passes[0].frames) for p in penalties],
-    )
+    monkeypatch.setattr(detector_recipe, "fit_head", lambda passes, *_: passes[0].frames)
     monkeypatch.setattr(detector_choice, "_average_precision", made_up)
     chosen = choose(bank, bank.entries, detector_recipe.unseen(bank.entries), options=OPTIONS)
     assert len(chosen.by_fold) == fold_of.max() + 1
@@ -65,7 +55,8 @@ def test_heads_of_a_choice_never_heard_what_it_is_for(
     chosen = choose(bank, bank.entries, detector_recipe.unseen(bank.entries), options=OPTIONS)
     pairs = [{f for f in range(folds) if banned[fold_of == f].all()} for banned in table]
     assert sorted(map(sorted, pairs)) == sorted(
-        2 * ([[f] for f in range(folds)] + [[a, b] for a in range(folds) for b in range(a + 1, folds)])
+        len(OPTIONS)
+        * ([[f] for f in range(folds)] + [[a, b] for a in range(folds) for b in range(a + 1, folds)])
     ), "once for each window length, each fold and each pair of folds left out"
     assert chosen.final in OPTIONS
     assert all(0 <= value <= 1 for value in chosen.figures)

@@ -163,9 +163,9 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     bans: list[np.ndarray] = []
     fit = detector_recipe.fit_head
 
-    def fit_and_note(passes: Any, entries: Any, banned: Any = None, penalty: float = 0.003) -> Any:
+    def fit_and_note(passes: Any, entries: Any, banned: Any = None) -> Any:
         bans.append(banned)
-        return fit(passes, entries, banned, penalty)
+        return fit(passes, entries, banned)
 
     monkeypatch.setattr(detector_recipe, "fit_head", fit_and_note)
     return bans
@@ -250,7 +250,7 @@ def options(tmp_path_factory: pytest.TempPathFactory, yamnet: YamnetEmbedder) ->
             "passes": 2,
             "draws": 20,
             "cache_dir": tmp_path_factory.mktemp("cache"),
-            "options": (detector_recipe.Choice(3, 0.003), detector_recipe.Choice(3, 0.03)),
+            "options": (detector_recipe.WINDOW_FRAMES,),
         }
 
 

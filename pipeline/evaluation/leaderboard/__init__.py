@@ -1,0 +1,1 @@
+"""The benchmark card: every model under every protocol, side by side, from the result files alone."""
