@@ -8,7 +8,7 @@ import streamlit as st
 
 from pipeline import formats
 from pipeline.errors import CryError
-from pipeline.pages import examine, frame, models, result, sources, texts, verdict
+from pipeline.pages import examine, frame, models, quality, result, sources, texts, verdict
 from pipeline.pages.guard import guarded
 from pipeline.pages.words import plain
 from pipeline.settings import Settings, get_settings
@@ -39,6 +39,7 @@ def main() -> None:
         _result(store, pipe, settings)
     st.divider()
     _model_choice(pipe, settings)
+    quality.button()
     frame.close_page(texts.ABOUT_CRY)
 
 
