@@ -143,7 +143,7 @@ class CryPipeline:
         """
         settings = settings or get_settings()
         chosen = load_embedder(embedder, settings)
-        head = load_head(chosen.name, settings)
+        head = load_head(chosen.name, settings, getattr(chosen, "checksum", None))
         return cls(chosen, head, ReasonModel.load(settings=settings), settings)
 
     @property

@@ -151,7 +151,21 @@ class DetectorHead:
             raise ArtifactError(f"The detector head cannot be read ({error}). Train it again.") from error
 
 
-def load_head(embedder: str, settings: Settings) -> DetectorHead:
-    """The head trained for an embedder ("yamnet" or "student"), its checksum verified first."""
+def load_head(embedder: str, settings: Settings, checksum: str | None = None) -> DetectorHead:
+    """The head trained for an embedder ("yamnet" or "student"), its checksum verified first.
+
+    Args:
+        checksum: SHA-256 of the network that will be listened with, where it has one (the student).
+
+    Raises:
+        ArtifactError: missing, altered, or trained on the embedding of another network than that one.
+    """
     artifact = open_artifact(f"detector-{embedder}", settings=settings, kind="detector")
+    trained_on = artifact.manifest["schema"].get("embedder_sha256")
+    if checksum and trained_on and trained_on != checksum:
+        raise ArtifactError(
+            f"The detector in {artifact.folder} was trained on another {embedder} network (SHA-256 "
+            f"{trained_on[:12]}…, not {checksum[:12]}…). Train it again: "
+            f"python -m pipeline train detector --embedder {embedder}."
+        )
     return DetectorHead.from_bytes(artifact.read_bytes(HEAD_FILE))

@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.detection import FEATURES, DetectorHead, load_head, window_features
+from pipeline import artifacts
+from pipeline.detection import FEATURES, HEAD_FILE, DetectorHead, load_head, window_features
 from pipeline.embedding import EMBEDDING_SIZE
 from pipeline.episodes import find_episodes
 from pipeline.errors import ArtifactError
@@ -191,7 +192,19 @@ def test_the_shipped_heads(name: str) -> None:
     head = load_head(name, get_settings())
     assert 0 < float(head.threshold) < 1
     assert float(head.calibration[0]) > 0, "a higher logit is a likelier cry"
-    assert head.window_s == pytest.approx(1.92)
+    assert head.window_s == pytest.approx(2.4)
+
+
+def test_a_head_of_another_student_is_refused(tmp_path: Path, head: DetectorHead) -> None:
+    settings = get_settings(artifacts_dir=tmp_path)
+    schema = {"embedder": "student", "embedder_sha256": "a" * 64}
+    artifacts.save(
+        tmp_path / "detector-student", files={HEAD_FILE: head.to_bytes()}, kind="detector", schema=schema,
+        training={}, metrics={}, card="# A head",
+    )  # fmt: skip
+    assert load_head("student", settings, "a" * 64).threshold == head.threshold
+    with pytest.raises(ArtifactError, match="another student network.*train detector --embedder student"):
+        load_head("student", settings, "b" * 64)
 
 
 def test_an_embedder_without_a_head(tmp_path: Path) -> None:

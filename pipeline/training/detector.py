@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import artifacts
-from pipeline.detection import FEATURES, HEAD_FILE
+from pipeline.detection import FEATURES, HEAD_FILE, DetectorHead
+from pipeline.embedding.student import StudentEmbedder
 from pipeline.embedding.yamnet import YamnetEmbedder
 from pipeline.errors import DataError
 from pipeline.evaluation import detection as evaluation
@@ -142,12 +143,20 @@ def train(
         out,
         files={HEAD_FILE: head.to_bytes()},
         kind="detector",
-        schema={"embedder": embedder, "inputs": FEATURES, "window_s": head.window_s, "window_hop_s": 0.48},
+        schema=_schema(embedder, head, settings),
         training={"clips": dict(sorted(counts.items())), "passes": passes, "seed": seed},
         metrics=report,
         card=model_card(report, embedder, dict(sorted(counts.items()))),
     )
     return report
+
+
+def _schema(embedder: str, head: DetectorHead, settings: Settings) -> dict[str, Any]:
+    """What the head takes; a student's names the very network, as another would make it answer nonsense."""
+    schema = {"embedder": embedder, "inputs": FEATURES, "window_s": head.window_s, "window_hop_s": 0.48}
+    if embedder == "student":
+        schema["embedder_sha256"] = StudentEmbedder.bundled(settings).checksum
+    return schema
 
 
 def evaluate(
@@ -244,7 +253,6 @@ def shipped_embeddings(embedder: str, settings: Settings) -> evaluation.Embeddin
             return opened[folder]
 
         return of_bank
-    from pipeline.embedding.student import StudentEmbedder
     from pipeline.training.held_out_students import embed_bank
 
     student = StudentEmbedder.bundled(settings)
