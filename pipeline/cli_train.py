@@ -119,6 +119,7 @@ def evaluate_reasons(
     classes: cli_zoo.Classes = None,
     unverified_tags: cli_zoo.Tags = False,
     options: cli_zoo.Settings = None,
+    repeats: cli_zoo.Repeats = 3,
 ) -> None:
     """Reasons under one protocol or several, side by side; interrupted, it goes on where it stopped."""
     if model:
@@ -131,6 +132,7 @@ def evaluate_reasons(
             classes=classes,
             unverified_tags=unverified_tags,
             options=options,
+            repeats=repeats,
         )
         return
     if classes or unverified_tags or options:
@@ -142,7 +144,7 @@ def evaluate_reasons(
     protocols = cast(list[Protocol], protocol) or reasons.SHIPPED_WITH
     with progress() as report:
         figures = reasons.evaluate(
-            data, schema=schema, seed=seed, protocols=protocols, out=out, progress=report
+            data, schema=schema, seed=seed, protocols=protocols, repeats=repeats, out=out, progress=report
         )
     typer.echo(reasons.to_markdown(figures))
 

@@ -38,6 +38,9 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="OPTION=VALUE", help="An option of the model; repeatable."),
 ]
+Repeats = Annotated[
+    int, typer.Option(min=1, help="How often donors and recordings are split anew; rows are split once.")
+]
 BUILD = Path("build/zoo")
 
 
@@ -107,6 +110,7 @@ def evaluate_models(
     classes: str | None,
     unverified_tags: bool,
     options: list[str] | None,
+    repeats: int,
 ) -> None:
     """Evaluate models on reasons one after another, write each report and print its tables.
 
@@ -138,9 +142,10 @@ def evaluate_models(
                 protocols=chosen,
                 unverified_tags=unverified_tags,
                 options=options_of(options),
+                repeats=repeats,
                 seed=seed,
                 out=target,
-                command=_command(name, data, chosen, seed, classes, unverified_tags, options),
+                command=_command(name, data, chosen, seed, classes, unverified_tags, options, repeats),
                 progress=report,
             )
         typer.echo(f"{name}: {registry.summary_of(name)}\n\n{to_markdown(figures)}")
@@ -155,6 +160,7 @@ def _command(
     classes: str | None,
     unverified_tags: bool,
     options: list[str] | None,
+    repeats: int,
 ) -> str:
     """What gives the same report again."""
     words = ["python", "-m", "pipeline", "evaluate", "reasons", "--model", name]
@@ -162,6 +168,7 @@ def _command(
     words += ["--classes", classes] if classes else []
     words += ["--unverified-tags"] if unverified_tags else []
     words += [word for option in options or [] for word in ("--set", option)]
+    words += ["--repeats", str(repeats)] if repeats != 3 else []
     words += ["--seed", str(seed)] if seed else []
     return shlex.join([*words, "--data", str(data)])
 
