@@ -12,7 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class CryResNet(DeepModel):
 
     def _inputs(self, kept: NDArray[Any], rng: np.random.Generator | None) -> NDArray[np.float32]:
         del rng  # no real-time augmentation in this recipe
-        return kept.astype(np.float32)
+        return pictures(kept.astype(np.float32))
 
     def _learn(
         self, material: Material, *, seed: int, work: Path, progress: Progress | None
@@ -170,8 +170,8 @@ class CryResNet(DeepModel):
         import keras
 
         weights, checksum = resnet18.read_weights(path)
-        inputs = keras.Input((BANDS, COLUMNS), name="mel")
-        trunk = keras.Model(inputs, resnet18.trunk(_pictures(inputs)))
+        inputs = keras.Input((SIZE, SIZE), name="picture")
+        trunk = keras.Model(inputs, resnet18.trunk(_channels(inputs)))
         resnet18.load_weights(trunk, weights, str(path))
         trunk.trainable = False
         return trunk, {"trunk": f"frozen, weights of {path.name} (SHA-256 {checksum})"}
@@ -189,12 +189,31 @@ def _named(weights: str | Path) -> str:
     return f"{path.name}#{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
-def _pictures(mel: Any) -> Any:
-    """(n, 128, 219) in [0, 1] to (n, 224, 224, 3), each channel scaled as ImageNet pictures are."""
+@lru_cache(maxsize=2)
+def _stretch(n: int) -> NDArray[np.float32]:
+    """(224, n) weights of a bilinear resize from n to 224 points, half-pixel centres, no smoothing."""
+    where = np.clip((np.arange(SIZE) + 0.5) * n / SIZE - 0.5, 0, n - 1)
+    low = np.floor(where).astype(np.int64)
+    weights = np.zeros((SIZE, n), np.float32)
+    weights[np.arange(SIZE), low] = 1 - (where - low)
+    weights[np.arange(SIZE), np.minimum(low + 1, n - 1)] += (where - low).astype(np.float32)
+    return weights
+
+
+def pictures(mels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(k, 128, 219) to (k, 224, 224), bilinear.
+
+    Not a layer of the network: Keras' own Resizing takes itself to be in training unless told otherwise, and
+    in an export pulls the batch normalisation behind it along.
+    """
+    return np.asarray(_stretch(BANDS) @ mels @ _stretch(COLUMNS).T, np.float32)
+
+
+def _channels(picture: Any) -> Any:
+    """(n, 224, 224) in [0, 1] to (n, 224, 224, 3), each channel scaled as ImageNet pictures are."""
     from keras import layers
 
-    x = layers.Reshape((BANDS, COLUMNS, 1), name="one_channel")(mel)
-    x = layers.Resizing(SIZE, SIZE, interpolation="bilinear", name="resize")(x)
+    x = layers.Reshape((SIZE, SIZE, 1), name="one_channel")(picture)
     x = layers.Concatenate(name="three_channels")([x, x, x])
     scale = [1 / deviation for deviation in resnet18.IMAGENET_DEVIATION]
     offset = [-mean * s for mean, s in zip(resnet18.IMAGENET_MEAN, scale, strict=True)]
@@ -202,13 +221,13 @@ def _pictures(mel: Any) -> Any:
 
 
 def _head(classes: int, setting: dict[str, Any], whole: bool) -> Any:
-    """To (n, classes) logits: the head alone on (n, 512) features, or ``whole`` on (n, 128, 219) mel."""
+    """To (n, classes) logits: the head alone on (n, 512) features, or ``whole`` on (n, 224, 224)."""
     import keras
     from keras import layers
 
     if whole:
-        inputs = keras.Input((BANDS, COLUMNS), name="mel")
-        x = resnet18.trunk(_pictures(inputs))
+        inputs = keras.Input((SIZE, SIZE), name="picture")
+        x = resnet18.trunk(_channels(inputs))
     else:
         x = inputs = keras.Input((resnet18.FEATURES,), name="features")
     x = layers.Dense(int(setting["width"]), name="head")(x)
