@@ -96,8 +96,20 @@ def train_reasons(data: Data, out: Out = None, seed: Seed = 0, schema: Schema = 
 
 
 @evaluate.command("detection")
-def evaluate_detection(data: Data, out: Report = None, seed: Seed = 0, embedder: Hearing = "yamnet") -> None:
+def evaluate_detection(
+    data: Data,
+    out: Report = None,
+    seed: Seed = 0,
+    embedder: Hearing = "yamnet",
+    model: Models = None,
+    options: cli_zoo.Settings = None,
+) -> None:
     """The detector on sources left out of its training, beside YAMNet's own class for a baby's cry."""
+    if model:
+        cli_zoo.evaluate_detectors(model, data, out=out, seed=seed, options=options)
+        return
+    if options:
+        raise SettingsError("--set needs a model: name it with --model.")
     from pipeline.evaluation.detection import to_markdown, write
     from pipeline.training import detector
 

@@ -152,6 +152,44 @@ def evaluate_models(
         say(f"The figures of {name} are in {target}.")
 
 
+def evaluate_detectors(
+    models: Sequence[str], data: Path, *, out: Path | None, seed: int, options: list[str] | None
+) -> None:
+    """Evaluate detection models with sources left out, one after another; write each report, print its table.
+
+    Raises:
+        SettingsError: an unknown model, or one place or set of options for several models.
+        DataError: the recordings cannot be split so.
+    """
+    from pipeline.evaluation.zoo_detection import evaluate_model, result_file, to_markdown
+
+    if len(models) > 1 and (options or (out is not None and out.suffix == ".json")):
+        raise SettingsError(
+            f"{len(models)} models cannot share --set, nor one JSON file; name a folder (--out FOLDER), or "
+            "one model at a time."
+        )
+    for name in models:
+        registry.task_of(name)  # an unknown one is told before hours of work
+    for name in models:
+        target = result_file(name) if out is None else out
+        target = target if target.suffix == ".json" else target / result_file(name).name
+        words = ["python", "-m", "pipeline", "evaluate", "detection", "--model", name]
+        words += [word for option in options or [] for word in ("--set", option)]
+        words += ["--seed", str(seed)] if seed else []
+        with progress() as report:
+            figures = evaluate_model(
+                name,
+                data,
+                options=options_of(options),
+                seed=seed,
+                out=target,
+                command=shlex.join([*words, "--data", str(data)]),
+                progress=report,
+            )
+        typer.echo(f"{name}: {registry.summary_of(name)}\n\n{to_markdown(figures)}")
+        say(f"The figures of {name} are in {target}.")
+
+
 def _command(
     name: str,
     data: Path,

@@ -1,0 +1,403 @@
+"""Detection models of the zoo on sources they never heard: clean, changed and mixed sound, clip by clip.
+
+Sources are left out in the folds our own detector is judged by (``detector_recipe.folds``), and the test
+conditions are the ones its banks hold, heard as sound: "clean" is every verified recording, "changed" the
+bank's first changed pass (codecs, band limits, rooms, levels, other sounds mixed in), then over unseen
+backgrounds and over white noise at 0, 5 and 10 dB. A clip's score is the best window of the model's timeline.
+A fold's model learned from nothing of its sources, nor from the test backgrounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.embedding.base import FRAME_SAMPLES
+from pipeline.errors import DataError, SettingsError
+from pipeline.evaluation.intervals import bootstrap_by_group
+from pipeline.evaluation.metrics import detection_figures
+from pipeline.training import augment
+from pipeline.training import detector_recipe as recipe
+from pipeline.training.bank import Bank, Entry, MixedBank, entries_of, relabel
+from pipeline.training.cache import default_cache
+from pipeline.training.data import Clip, read_manifest
+from pipeline.training.reason_features import write_array
+from pipeline.zoo import registry
+from pipeline.zoo.base import DETECTION_CLASSES, DetectionModel, Example, Progress
+
+FIGURES = ("auc", "ap", "recall_at_0.01", "recall_at_0.001")
+AT_THRESHOLD = ("recall_at_threshold", "false_positives_at_threshold")
+START_JITTER = 7680  # as in pipeline.training.bank: a changed sound may begin up to 0.48 s later
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """A model that heard nothing of some sources.
+
+    Attributes:
+        fold: as in :func:`pipeline.training.detector_recipe.folds`.
+        sources: the sources of that fold, as the manifest names them.
+        model: fitted on all other verified recordings.
+    """
+
+    fold: int
+    sources: tuple[str, ...]
+    model: DetectionModel
+
+
+@dataclass(frozen=True, eq=False)
+class SuiteScores:
+    """Clip scores of one suite, each from a model that never heard the clip's sources.
+
+    Attributes:
+        is_cry: (n,) truth; scores: (n,) in [0, 1]; fold, source, group: (n,) of each clip.
+    """
+
+    is_cry: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    fold: NDArray[np.int64]
+    source: NDArray[np.str_]
+    group: NDArray[np.str_]
+
+
+class _Played:
+    """The sound of a bank's pass, as it is heard when the bank is built."""
+
+    def play(self: Any, k: int, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """(entry, samples) of the wanted entries of pass ``k``; recordings too short to be heard are not."""
+        for i, change, partner, rng in self._plan(k):
+            if not wanted[i]:
+                continue
+            clean = self._sound(self.entries[i]).astype(np.float32)
+            if not len(clean):
+                continue
+            if change == augment.Recipe():
+                yield i, clean
+                continue
+            if len(clean) > 2 * FRAME_SAMPLES:
+                clean = clean[int(rng.integers(0, START_JITTER)) :]
+            other = self._sound(self.entries[partner]).astype(np.float32) if partner >= 0 else None
+            yield i, augment.apply(clean, change, other, rng)
+
+
+class PlayedBank(_Played, Bank):
+    """Pass 0 clean, pass 1 changed."""
+
+
+class PlayedMixedBank(_Played, MixedBank):
+    """One pass for each of its conditions."""
+
+
+def verified(clips: Sequence[Clip]) -> list[Entry]:
+    """The bank's entries of some clips, with the kinds found by listening to unverified uploads."""
+    from pipeline.training.detector import checked_uploads
+
+    return relabel(entries_of(clips), checked_uploads())
+
+
+def left_out_models(
+    name: str,
+    clips: Sequence[Clip],
+    *,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> list[LeftOut]:
+    """One model of the zoo for each fold of sources; what was trained is kept and read from there afterwards.
+
+    Raises:
+        SettingsError: no such model or option, or not a detection model.
+        DataError: too few sources or groups for folds, or too little to learn from.
+        AudioError: a recording cannot be read.
+    """
+    if registry.task_of(name) != "detection":
+        raise SettingsError(
+            f"'{name}' tells reasons apart; models that hear whether there is a cry are "
+            f"{', '.join(registry.names('detection'))}."
+        )
+    cache = cache or default_cache()
+    entries = verified(clips)
+    fold_of = recipe.folds(entries)
+    unseen = np.array([e.source == recipe.UNSEEN_BACKGROUNDS for e in entries], dtype=bool)
+    known = np.array([e.path is not None and e.kind in DETECTION_CLASSES for e in entries], dtype=bool)
+    found = []
+    for fold in range(int(fold_of.max()) + 1):
+        teaches = np.flatnonzero(known & ~unseen & (fold_of != fold))
+        model = _fitted(name, clips, entries, teaches, dict(options or {}), seed, cache, progress)
+        sources = sorted({e.source for e, f in zip(entries, fold_of, strict=True) if f == fold})
+        found.append(LeftOut(fold, tuple(sources), model))
+    return found
+
+
+def _fitted(
+    name: str,
+    clips: Sequence[Clip],
+    entries: Sequence[Entry],
+    teaches: NDArray[np.int64],
+    options: dict[str, Any],
+    seed: int,
+    cache: Path,
+    progress: Progress | None,
+) -> DetectionModel:
+    """A model taught by some entries, which are clips of the same number; kept when it learned anything."""
+    model = cast(DetectionModel, registry.create(name, DETECTION_CLASSES, **options))
+    taught = [[Path(str(e.path)).name, e.kind, e.source, e.group] for e in (entries[i] for i in teaches)]
+    versions = [f"{package} {metadata.version(package)}" for package in ("keras", "numpy")]
+    parts = [name, model.recipe, model.options, seed, versions, taught]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache / "zoo-detection" / f"{name}-{key}"
+    if (folder / "manifest.json").is_file():
+        return cast(DetectionModel, registry.load(name, folder))
+    y = np.array([int(entries[i].kind == "cry") for i in teaches], np.int64)
+    groups = np.array([entries[i].group for i in teaches], str)
+    examples = [Example(clips[i]) for i in teaches]
+    work = folder.with_suffix(".work")
+    model.fit(examples, y, groups, seed=seed, work=work, cache=cache, progress=progress)
+    if model.history:
+        model.save(folder)
+    return model
+
+
+def suite_scores(
+    models: Sequence[LeftOut],
+    clips: Sequence[Clip],
+    *,
+    seed: int = 0,
+    keep: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, SuiteScores]:
+    """Scores of every suite, each clip judged by its fold's model.
+
+    Args:
+        keep: folder where finished suites are kept, so that an interrupted run goes on.
+
+    Raises:
+        AudioError: a recording cannot be read.
+    """
+    entries = verified(clips)
+    fold_of = recipe.folds(entries)
+    judged = np.array([e.kind in DETECTION_CLASSES for e in entries], dtype=bool) & (fold_of >= 0)
+    nowhere = Path("unused")  # these banks only plan and play; nothing is built
+    plain = PlayedBank(clips, cache_dir=nowhere, passes=2, seed=seed)
+    suites: list[tuple[str, _Played, int]] = [("clean", plain, 0), ("changed", plain, 1)]
+    if any(e.source == recipe.UNSEEN_BACKGROUNDS for e in entries):
+        mixed = PlayedMixedBank(clips, cache_dir=nowhere, backgrounds=recipe.UNSEEN_BACKGROUNDS, seed=seed)
+        suites += [(f"{what}, {snr:g} dB", mixed, k) for k, (what, snr) in enumerate(mixed.CONDITIONS)]
+    found = {}
+    for number, (suite, bank, k) in enumerate(suites):
+        place = keep / f"{number}.npy" if keep is not None else None
+        if place is not None and place.is_file():
+            rows = np.load(place)
+        else:
+            rows = _play_and_score(models, bank, k, judged, fold_of, suite, progress)
+            if place is not None:
+                write_array(place, rows)
+        heard = [entries[int(i)] for i in rows[:, 0]]
+        found[suite] = SuiteScores(
+            np.array([e.kind == "cry" for e in heard], dtype=bool),
+            rows[:, 1],
+            fold_of[rows[:, 0].astype(np.int64)],
+            np.array([recipe.origin(e.source) for e in heard], dtype=str),
+            np.array([e.group for e in heard], dtype=str),
+        )
+    return found
+
+
+def _play_and_score(
+    models: Sequence[LeftOut],
+    bank: _Played,
+    k: int,
+    judged: NDArray[np.bool_],
+    fold_of: NDArray[np.int64],
+    suite: str,
+    progress: Progress | None,
+) -> NDArray[np.float64]:
+    """(n, 2): entry and score of what is heard, in the bank's order."""
+    of_fold = {m.fold: m.model for m in models}
+    rows = []
+    for done, (i, samples) in enumerate(bank.play(k, judged), 1):
+        rows.append((float(i), float(of_fold[int(fold_of[i])].timeline(samples).scores.max())))
+        if progress and done % 20 == 0:
+            progress(f"suite '{suite}'", done, int(judged.sum()))
+    return np.array(rows, np.float64).reshape(-1, 2)
+
+
+def figures(scores: SuiteScores, threshold: float | None, *, draws: int, seed: int) -> dict[str, Any]:
+    """Means over folds with 95 % intervals over groups drawn together, and each fold by itself.
+
+    A fold with cries alone, or with none, has no such figures and is left out of the means.
+
+    Args:
+        threshold: the model's own; None leaves out what it does.
+
+    Raises:
+        DataError: no fold holds both.
+    """
+    held = [f for f in np.unique(scores.fold) if len(np.unique(scores.is_cry[scores.fold == f])) == 2]
+    if not held:
+        raise DataError(
+            "No fold holds both cries and other sounds, so nothing can be judged. Add recordings of other "
+            "sounds (or cries) from more sources or sessions."
+        )
+
+    def of_rows(rows: NDArray[np.int64]) -> dict[str, float]:
+        truth, values = scores.is_cry[rows], scores.scores[rows]
+        found = detection_figures(truth, values)
+        if threshold is not None and truth.any() and not truth.all():
+            fired = values >= threshold
+            found |= dict(
+                zip(AT_THRESHOLD, (float(fired[truth].mean()), float(fired[~truth].mean())), strict=True)
+            )
+        elif threshold is not None:
+            found |= dict.fromkeys(AT_THRESHOLD, float("nan"))
+        return found
+
+    def statistic(rows: NDArray[np.int64]) -> dict[str, float]:
+        each = [of_rows(rows[scores.fold[rows] == fold]) for fold in held]
+        return {name: float(np.mean([row[name] for row in each])) for name in each[0]}
+
+    intervals = bootstrap_by_group(scores.group, statistic, draws=draws, seed=seed)
+    by_fold = []
+    for fold in held:
+        rows = np.flatnonzero(scores.fold == fold)
+        by_fold.append(
+            {
+                "fold": int(fold),
+                "sources": sorted(set(scores.source[rows].tolist())),
+                "clips": len(rows),
+                "cries": int(scores.is_cry[rows].sum()),
+                **of_rows(rows),
+            }
+        )
+    return {
+        "clips": len(scores.scores),
+        "cries": int(scores.is_cry.sum()),
+        "figures": {name: interval.to_dict() for name, interval in intervals.items()},
+        "by_fold": by_fold,
+    }
+
+
+def evaluate_model(
+    name: str,
+    data: Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    draws: int = 500,
+    seed: int = 0,
+    cache: Path | None = None,
+    out: Path | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Evaluate a detection model of the zoo with sources left out.
+
+    Args:
+        name: of the model.
+        data: a data folder with cries and other sounds.
+        options: of the model.
+        draws: bootstrap draws for the intervals.
+        cache: where front ends, fold models and scores are kept; ``~/.cache/crylens`` when None. Resumable.
+        out: JSON file to write the report to.
+        command: what makes the same report again, written into it.
+
+    Returns:
+        JSON-able report: ``kind``, ``model``, ``command``, ``data``, ``options``, ``suites`` (by name:
+        ``clips``, ``cries``, ``figures`` with intervals, ``by_fold``), ``mixed_average`` where there are
+        mixed suites, and for models that learn ``folds`` (facts of each fit) and ``curves`` (of the first).
+
+    Raises:
+        SettingsError: no such model or option, or a model for another task.
+        DataError: data that cannot be split or learned from.
+        AudioError: a recording cannot be read.
+    """
+    cache = cache or default_cache()
+    clips = read_manifest(data)
+    models = left_out_models(name, clips, options=options, seed=seed, cache=cache, progress=progress)
+    keep = cache / "zoo-detection" / f"scores-{_scores_key(models, clips, seed)}"
+    scores = suite_scores(models, clips, seed=seed, keep=keep, progress=progress)
+    threshold = getattr(models[0].model, "threshold", None)
+    suites = {suite: figures(s, threshold, draws=draws, seed=seed) for suite, s in scores.items()}
+    entries = verified(clips)
+    report: dict[str, Any] = {
+        "kind": "detection",
+        "model": name,
+        "command": command,
+        "data": {
+            "clips": dict(sorted(Counter(f"{e.source}: {e.kind}" for e in entries if e.path).items())),
+            "folds": [list(m.sources) for m in models],
+        },
+        "options": {"model": models[0].model.options, "draws": draws, "seed": seed, "threshold": threshold},
+        "suites": suites,
+    }
+    mixed = [suite for suite in suites if "dB" in suite]
+    if mixed:
+        names = suites[mixed[0]]["figures"]
+        report["mixed_average"] = {
+            figure: float(np.mean([suites[s]["figures"][figure]["value"] for s in mixed])) for figure in names
+        }
+    if models[0].model.history:
+        report["folds"] = [dict(getattr(m.model, "facts", {})) for m in models]
+        report["curves"] = models[0].model.history
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return report
+
+
+def result_file(name: str) -> Path:
+    """Where a model's result is kept by default: ``benchmarks/results/detection-<model>.json``."""
+    return Path("benchmarks/results") / f"detection-{name}.json"
+
+
+def _scores_key(models: Sequence[LeftOut], clips: Sequence[Clip], seed: int) -> str:
+    """What decides the scores: the networks themselves where there are any, the clips, the seed."""
+    digest = hashlib.sha256()
+    for left_out in models:
+        model = left_out.model
+        onnx = getattr(model, "onnx", None)
+        digest.update(onnx() if onnx is not None else b"")
+        digest.update(json.dumps([model.name, model.recipe, model.options, list(left_out.sources)]).encode())
+    names = [[c.path.name, c.kind, c.source, c.group] for c in clips]
+    digest.update(json.dumps([seed, names]).encode())
+    return digest.hexdigest()[:16]
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """The report as a Markdown table, one row a suite."""
+    lines = [
+        "| suite | clips (cries) | AUC | AP | recall at 1 % | recall at 0.1 % | recall / false positives at "
+        f"threshold {report['options']['threshold']} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, suite in report["suites"].items():
+        cells = [_cell(suite["figures"][figure]) for figure in FIGURES]
+        fired = [suite["figures"].get(figure) for figure in AT_THRESHOLD]
+        own = " / ".join(f"{100 * f['value']:.1f} %" for f in fired if f) or "–"
+        lines.append(f"| {name} | {suite['clips']} ({suite['cries']}) | {' | '.join(cells)} | {own} |")
+    if "mixed_average" in report:
+        cells = [f"{report['mixed_average'][figure]:.3f}" for figure in FIGURES]
+        lines.append(f"| mean of the mixed suites | | {' | '.join(cells)} | |")
+    folds = "; ".join(", ".join(sources) for sources in report["data"]["folds"])
+    lines += ["", f"Means over folds of sources left out ({folds}), 95 % intervals by group."]
+    for fold, facts in enumerate(report.get("folds", ())):
+        test = facts.get("test")
+        if test:
+            lines.append(
+                f"Fold {fold}: AUC {test.get('auc', float('nan')):.3f} on the in-domain test, "
+                f"{test['clips']} clips of the sources it learned from."
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _cell(interval: Mapping[str, float]) -> str:
+    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
