@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import DataError
+from pipeline.errors import AudioError, DataError
 from pipeline.training.data import NO_REASON, Clip, read_manifest
 
 UPLOAD_TAGS = {
@@ -88,7 +88,8 @@ def choose_clips(
             all reasons of cries when None.
         unverified_tags: also take Donate-a-Cry uploads that nobody has checked, with the reason their
             uploader tagged them with (:data:`UPLOAD_TAGS`), except those that are known to hold no cry
-            (``checked_uploads.csv``) and those that are in the data a second time.
+            (``checked_uploads.csv``), those that are in the data a second time and those that hold too
+            little sound to be read.
         per_class: keep only the first clips of each reason: a small cut for trying things out.
 
     Raises:
@@ -147,10 +148,20 @@ def _tagged(clips: Iterable[Clip], known: Iterable[Clip]) -> list[Clip]:
         if reason is None or checked.get(clip.path.name) == "not_cry":
             continue
         upload = _upload(clip.path.name)
-        if upload not in seen:
+        if upload not in seen and _is_readable(clip.path):
             seen.add(upload)
             tagged.append(replace(clip, kind="cry", label=reason))
     return tagged
+
+
+def _is_readable(path: Path) -> bool:
+    from pipeline.audio import load
+
+    try:
+        load(path)
+    except AudioError:
+        return False
+    return True
 
 
 def _upload(name: str) -> str:

@@ -81,7 +81,7 @@ class Classical:
         scores = np.zeros((len(examples), len(self.classes)))
         x = self.vectors(examples, cache=cache).astype(np.float32)
         scores[:, self._estimator.classes_] = self._estimator.predict_proba(x)
-        return scores / scores.sum(axis=1, keepdims=True)
+        return scores
 
     def save(self, folder: Path) -> None:
         """Write the model with its manifest and card.

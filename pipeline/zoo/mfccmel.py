@@ -192,8 +192,9 @@ class Renumbered:
         self.classes_ = classes
 
     def predict_proba(self, x: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(n, classes_) float64."""
-        return np.asarray(self.estimator.predict_proba(x), dtype=np.float64)
+        """(n, classes_) float64; XGBoost's own float32 rows sum to 1 only nearly."""
+        scores = np.asarray(self.estimator.predict_proba(x), dtype=np.float64)
+        return scores / scores.sum(axis=1, keepdims=True)
 
 
 MODELS: dict[str, type[_On336]] = {"xgb336": Xgb336, "svm336": Svm336}
