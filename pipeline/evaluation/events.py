@@ -157,6 +157,16 @@ def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
     return low, float(chi2.ppf(1 - tail, 2 * count + 2)) / 2
 
 
+def binomial_interval(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a share (Clopper and Pearson 1934, Biometrika 26)."""
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, hits, trials - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, trials - hits)) if hits < trials else 1.0
+    return low, high
+
+
 def per_24h(count: int, seconds: float, level: float = 0.95) -> dict[str, float]:
     """A count over some seconds as a rate per 24 h: value, low, high (Poisson), level, hours, count."""
     scale = DAY_S / seconds if seconds > 0 else float("nan")

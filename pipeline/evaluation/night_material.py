@@ -44,6 +44,7 @@ _NO_SOUND = ("silence",)
 MADE_BACKGROUNDS = ("quiet", "white_noise", "fan")
 MADE_SOUNDS = ("white", "pink", "brown", "fan")
 MADE_SECONDS = 20.0
+_LOUDSPEAKER_HZ = 100.0
 HOUSEHOLD = "household"
 _HOUSEHOLD_LABELS = ("doing_the_dishes", "exercise_bike", "running_tap")
 
@@ -152,7 +153,7 @@ def require_background(name: str, folds: Sequence[Material]) -> None:
         raise SettingsError(f"There is no background '{name}' in this data; there are: {', '.join(known)}.")
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=128)
 def samples_of(sound: Sound) -> FloatArray:
     """(n,) mono float32 at 16 kHz; empty for a recording too short to be heard.
 
@@ -195,15 +196,21 @@ def _digest_of_file(path: Path, size: int, written_ns: int) -> str:
 
 
 def made_noise(kind: str, n: int, rng: np.random.Generator) -> FloatArray:
-    """Steady noise of RMS 1: "white", "pink", "brown", "fan" or "quiet"; (n,) float32."""
+    """Steady noise of RMS 1: "white", "pink", "brown", "fan" or "quiet"; (n,) float32.
+
+    Coloured noise is cut below 100 Hz, as the small loudspeaker of a sleep machine does.
+    """
+    from scipy.signal import butter, sosfilt
+
     if kind == "fan":
         sound: NDArray[np.floating] = _fan(n, rng)
     elif kind == "quiet":
         t = np.arange(n) / SAMPLE_RATE
         hum = sum(np.sin(2 * np.pi * 50 * k * t + rng.uniform(0, 6)) / k for k in (1, 2, 3))
-        sound = 0.4 * hum + coloured_noise(n, "pink", rng)
+        sound = 0.3 * hum + coloured_noise(n, "pink", rng)
     else:
-        sound = coloured_noise(n, kind, rng)
+        cut = butter(2, _LOUDSPEAKER_HZ, "highpass", fs=SAMPLE_RATE, output="sos")
+        sound = sosfilt(cut, coloured_noise(n, kind, rng))
     return (sound / np.sqrt(np.mean(np.square(sound)))).astype(np.float32)
 
 

@@ -51,6 +51,7 @@ class NightOptions:
         snr_db: ratios that the episodes share evenly, each in [-30, 60].
         episodes_per_hour, sounds_per_hour: 0 or more; the first is lowered where crying would fill the night.
         suite: a negative suite instead of a night: its sounds one after the other, no crying.
+        part: number of this stretch where one night is made in several; each part is drawn anew.
 
     Raises:
         SettingsError: a value out of bounds; names it.
@@ -63,6 +64,7 @@ class NightOptions:
     episodes_per_hour: float = 12.0
     sounds_per_hour: float = 40.0
     suite: str | None = None
+    part: int = 0
 
     def __post_init__(self) -> None:
         low, high = SNR_BOUNDS_DB
@@ -73,6 +75,7 @@ class NightOptions:
             ("Episodes per hour", self.episodes_per_hour, 0 <= self.episodes_per_hour < np.inf, "0 or more"),
             ("Sounds per hour", self.sounds_per_hour, 0 <= self.sounds_per_hour < np.inf, "0 or more"),
             ("Seed", self.seed, self.seed >= 0, "0 or more"),
+            ("Part", self.part, self.part >= 0, "0 or more"),
             ("Suite", self.suite, self.suite in (None, *material.SUITE_NAMES), _LISTED),
         )
         for name, value, valid, bounds in checks:
@@ -121,7 +124,7 @@ def plan_night(sounds: Material, options: NightOptions) -> Plan:
     """
     material.require_background(options.background, [sounds])
     kind = options.suite or f"night {options.background}"
-    seed = (NIGHT_VERSION, options.seed, sounds.fold, zlib.crc32(kind.encode()))
+    seed = (NIGHT_VERSION, options.seed, sounds.fold, zlib.crc32(kind.encode()), options.part)
     rng = np.random.default_rng([*seed, _PLANNING])
     samples = round(options.duration_s * SAMPLE_RATE)
     background = _BACKGROUND_DBFS.get(options.background, _OTHER_BACKGROUND_DBFS)
@@ -129,7 +132,7 @@ def plan_night(sounds: Material, options: NightOptions) -> Plan:
     episodes = [] if options.suite else _episodes(sounds, options, samples, rng)
     others = (_suite if options.suite else _at_random)(sounds, options, samples, rng)
     truth = Truth(
-        name=f"{kind.replace(' ', '-')}-fold{sounds.fold}-seed{options.seed}",
+        name=f"{kind.replace(' ', '-')}-fold{sounds.fold}-seed{options.seed}-part{options.part}",
         duration_s=samples / SAMPLE_RATE,
         fold=sounds.fold,
         sources=sounds.sources,

@@ -3,7 +3,8 @@
 A background never stops. Over it come other sounds and, in a night with crying, episodes; each from a place
 of its own in a room (:mod:`pipeline.evaluation.night_room`). An episode is then set to the asked
 signal-to-noise ratio: mean power of its sounding pieces, as heard in the room, over that of the background in
-just that stretch. Other sounds are as loud as their level at one metre and their place make them.
+just that stretch, both above 250 Hz. (Cries begin there. Hum and rumble below would make any ratio easy.)
+Other sounds are as loud as their level at one metre and their place make them.
 
 Everything is planned first (:mod:`pipeline.evaluation.night_plan`), and rendered sound by sound, each from a
 seed of its own, when a block needs it: the same options give the same samples, whatever the blocks.
@@ -25,7 +26,7 @@ from pipeline.evaluation import night_material as material
 from pipeline.evaluation.night_material import FloatArray, Material, Sound
 from pipeline.evaluation.night_plan import NIGHT_VERSION, NightOptions, Piece, plan_night
 from pipeline.evaluation.night_room import SAMPLE_RATE, hear
-from pipeline.evaluation.night_truth import CryEpisode, OtherSound, write_truth
+from pipeline.evaluation.night_truth import CRY_BAND_HZ, CryEpisode, OtherSound, write_truth
 
 BLOCK_S = 30.0
 _BED_S, _BED_FADE_S = 60.0, 1.0
@@ -124,7 +125,8 @@ class Night:
             for layer in self._bed:
                 if layer.start < end and layer.start + layer.length > start:
                     _add(bed, layer.make(), layer.start - start)
-            return np.asarray(heard * (_rms(bed) / _rms(sounding) * 10 ** (episode.snr_db / 20)))
+            gain = audible_rms(bed) / audible_rms(sounding) * 10 ** (episode.snr_db / 20)
+            return np.asarray(heard * gain)
 
         return _Layer(start, end - start + episode.place.tail_samples, make)
 
@@ -152,7 +154,7 @@ class Night:
         if kind == "white_noise":
             kinds = ["white", "pink", "brown", *(["recorded"] if self._recordings else [])]
             kind = str(self._rng(_NOISE_KIND, int(j * _BED_S // _SAME_NOISE_S)).choice(kinds))
-        if kind in ("white", "pink", "brown", *material.MADE_BACKGROUNDS):
+        if kind in material.MADE_SOUNDS or kind == "quiet":
             return material.made_noise(kind, n, rng)
         return material.patchwork(self._recordings, n, rng)
 
@@ -174,25 +176,44 @@ def _faded(samples: NDArray[np.floating]) -> NDArray[np.float64]:
     return out
 
 
+def audible_rms(samples: NDArray[np.floating]) -> float:
+    """Root mean square of what lies above 250 Hz; (n,) at 16 kHz."""
+    from scipy.signal import butter, sosfilt
+
+    return _rms(sosfilt(butter(4, CRY_BAND_HZ[0], "highpass", fs=SAMPLE_RATE, output="sos"), samples))
+
+
 def _rms(samples: NDArray[np.floating]) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 
 
+def write_sound(night: Night, path: Path) -> None:
+    """The night as a 16-bit WAV file.
+
+    Raises:
+        SettingsError: the file cannot be written.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+            for block in night.blocks():
+                file.write(block)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise SettingsError(f"The night cannot be written to {path}: {error}.") from error
+
+
 def write_audio(night: Night, folder: Path) -> Path:
-    """``<name>.wav`` (16 bit), ``<name>.json`` and ``<name>.rttm`` in the folder; the path of the first.
+    """``<name>.wav``, ``<name>.json`` and ``<name>.rttm`` in the folder; the path of the first.
 
     Raises:
         SettingsError: the folder cannot be written to.
     """
-    import soundfile
-
     path = folder / f"{night.name}.wav"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as file:
-            for block in night.blocks():
-                file.write(block)
         write_truth(night.truth, folder)
-    except (OSError, soundfile.LibsndfileError) as error:
+    except OSError as error:
         raise SettingsError(f"The night cannot be written to {folder}: {error}.") from error
+    write_sound(night, path)
     return path

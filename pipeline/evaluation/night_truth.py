@@ -25,7 +25,7 @@ from pipeline.evaluation.night_room import SAMPLE_RATE, Place
 
 FORMAT = 1
 PAUSE_S = 2.0
-_BAND_HZ = (250.0, 3900.0)
+CRY_BAND_HZ = (250.0, 3900.0)
 _FRAME, _HOP = 640, 320
 _BELOW_LOUD_DB = 20.0
 _CLICK_S = 0.1
@@ -45,7 +45,7 @@ def crying_stretches(samples: NDArray[np.float32]) -> list[tuple[int, int]]:
 
     if len(samples) < 2 * _FRAME or float(np.max(np.abs(samples))) < _SILENCE:
         return []
-    band = sosfiltfilt(butter(4, _BAND_HZ, "bandpass", fs=SAMPLE_RATE, output="sos"), samples)
+    band = sosfiltfilt(butter(4, CRY_BAND_HZ, "bandpass", fs=SAMPLE_RATE, output="sos"), samples)
     frames = np.lib.stride_tricks.sliding_window_view(band, _FRAME)[::_HOP]
     level = 10 * np.log10(np.mean(np.square(frames), axis=1) + 1e-12)
     sounds = np.concatenate([[False], level >= np.percentile(level, 95) - _BELOW_LOUD_DB, [False]])
@@ -68,7 +68,7 @@ class CryEpisode:
     Attributes:
         start_s, end_s: from the first sounding sample to the last (its room's echo dies away after it).
         donor, source, clips: whose crying, from which collection and files.
-        snr_db: mean power of the sounding pieces, as heard, over that of the background in the episode.
+        snr_db: mean power above 250 Hz of the sounding pieces, as heard, over the background's meanwhile.
         background: name of the night's background.
         place: where the baby is.
         pieces: (start, end) seconds of what sounds; the pauses between them are under 2 s.
