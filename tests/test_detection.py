@@ -203,7 +203,7 @@ def test_a_head_of_another_student_is_refused(tmp_path: Path, head: DetectorHead
         training={}, metrics={}, card="# A head",
     )  # fmt: skip
     assert load_head("student", settings, "a" * 64).threshold == head.threshold
-    with pytest.raises(ArtifactError, match="another student network.*train detector --embedder student"):
+    with pytest.raises(ArtifactError, match=r"another student network.*train detector --embedder student"):
         load_head("student", settings, "b" * 64)
 
 

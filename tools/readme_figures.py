@@ -126,8 +126,9 @@ def _score_card(name: str, metrics: Mapping[str, Any]) -> str:
             if value <= 0:
                 behind.append((float(value), f"{title} ({SUITES.get(suite, suite)}) by {-value:.3f}"))
     count = (len(SUITES) + 1) * len(FIGURES)
-    worst = [words for _, words in sorted(behind)[:2]]
-    told = f"; it is behind on {len(behind)}, most on {' and '.join(worst)}" if behind else ""
+    worst = " and ".join(words for _, words in sorted(behind)[:2])
+    how_many = f"{len(behind)}, most on " if len(behind) > 2 else ""
+    told = f"; it is behind on {how_many}{worst}" if behind else ""
     return (
         f"- {DETECTORS[name]} is ahead of the plain class on {count - len(behind)} of these {count} "
         f"averages{told}. The 95 % interval of the difference lies above zero for {sure} of the "

@@ -20,7 +20,7 @@ from pipeline.settings import Settings, get_settings
 from pipeline.training import detector
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.cache import default_cache
-from pipeline.training.detector_choice import choose
+from pipeline.training.detector_choice import WINDOWS, choose
 
 Progress = Callable[[str, int, int], None]
 
@@ -51,11 +51,14 @@ def held_out_detectors(
     seed: int = 0,
     cache: Path | None = None,
     progress: Progress | None = None,
+    options: Sequence[int] = WINDOWS,
 ) -> list[HeldOut]:
     """One detector for each fold of sources; fitted the first time, read from the cache after that.
 
     Args:
-        data: as for training. embedder: "yamnet" or "student".
+        data: as for training.
+        embedder: "yamnet" or "student".
+        passes, seed, options: as in training.
 
     Raises:
         DataError, EmbedderError, ArtifactError: as their messages say; the shipped detector must be there.
@@ -69,7 +72,7 @@ def held_out_detectors(
     material = detector.gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
     bank, entries = material.bank, material.entries
     fold_of, unseen = recipe.folds(entries), recipe.unseen(entries)
-    chosen = choose(bank, entries, unseen, progress=progress)
+    chosen = choose(bank, entries, unseen, options=options, progress=progress)
     hearing: Sequence[Embedder]
     if embedder == "student":
         students = students_without_folds(

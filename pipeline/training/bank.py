@@ -281,7 +281,7 @@ class MixedBank(Bank):
             elif what == "background":
                 plan.append((i, augment.Recipe(partner_snr_db=snr), int(rng.choice(behind)), rng))
             else:
-                plan.append((i, augment.Recipe(noise="white", noise_snr_db=snr), -1, rng))
+                plan.append((i, augment.Recipe(noise="white", noise_snr_db=float(snr or 0.0)), -1, rng))
         return plan
 
 

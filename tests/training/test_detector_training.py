@@ -16,6 +16,7 @@ from pipeline.embedding.yamnet import YamnetEmbedder
 from pipeline.errors import DataError
 from pipeline.evaluation import detection as evaluation
 from pipeline.evaluation.detection import Scores
+from pipeline.evaluation.held_out import held_out_detectors
 from pipeline.settings import Settings, get_settings
 from pipeline.training import detector, detector_recipe
 from pipeline.training.bank import Bank, Entry, MixedBank, entries_of, relabel
@@ -313,6 +314,34 @@ def test_evaluating_gives_the_figures_of_training_and_saves_nothing(
     settings = get_settings(artifacts_dir=tmp_path)
     assert detector.evaluate(small_cut, settings=settings, **options) == trained[1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_held_out_detectors_never_heard_their_fold_and_are_kept(
+    trained: tuple[Settings, dict[str, Any]],
+    small_cut: Path,
+    options: dict[str, Any],
+    yamnet: YamnetEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.embedding.yamnet.YamnetEmbedder", lambda _: yamnet)
+    bans = spied(monkeypatch)
+    given = {
+        "settings": trained[0],
+        "passes": 2,
+        "cache": options["cache_dir"],
+        "options": options["options"],
+    }
+    found = held_out_detectors(small_cut, "yamnet", **given)
+    entries = Bank(read_manifest(small_cut), cache_dir=options["cache_dir"], passes=2).entries
+    assert [f.fold for f in found] == [0, 1, 2]
+    assert set.union(*(set(f.sources) for f in found)) == {e.source for e in entries} - {"synthetic"}
+    for one, banned in zip(found, bans, strict=True):
+        unheard = {e.source for e, out in zip(entries, banned, strict=True) if out}
+        assert one.sources | {detector_recipe.UNSEEN_BACKGROUNDS} == unheard
+        assert one.head.threshold == trained[1]["threshold"]["value"]
+    again = held_out_detectors(small_cut, "yamnet", **given)
+    assert len(bans) == 3, "heads once fitted are kept"
+    assert [f.head.to_bytes() for f in again] == [f.head.to_bytes() for f in found]
 
 
 def test_what_cannot_be_trained_on_is_said(small_cut: Path, a_cry: Path, tmp_path: Path) -> None:
