@@ -62,7 +62,7 @@ def pictures(waves: NDArray[np.float32]) -> NDArray[np.float32]:
     spectra = np.abs(np.fft.rfft(waves[:, frames] * _window(), FFT)).astype(np.float32)
     rows = spectra[:, 0] * (1 - share)[:, None] + spectra[:, 1] * share[:, None]
     low, high, share = _taps(BINS)
-    return (rows[..., low] * (1 - share) + rows[..., high] * share)[..., None]
+    return np.asarray((rows[..., low] * (1 - share) + rows[..., high] * share)[..., None], np.float32)
 
 
 def changed(waves: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -195,7 +195,7 @@ def test_too_little_data_is_an_error_that_says_what_was_found(tmp_path: Path, a_
         load_data(tmp_path, cache_dir=tmp_path / "cache")
     with pytest.raises(DataError, match="found 4"):
         reason_recipe.out_of_fold(make_data(donors=4), "donor", folds=5)
-    with pytest.raises(SettingsError, match="speaker.*row, clip, donor"):
+    with pytest.raises(SettingsError, match=r"speaker.*row, clip, donor"):
         evaluate(make_data(), protocols=("speaker",))  # type: ignore[arg-type]
 
 
