@@ -122,8 +122,8 @@ def _footer(data: Mapping[str, Any]) -> str:
     command = f"<p><code>{escape(data['command'])}</code></p>" if data["command"] else ""
     return (
         f"<footer>{command}<p>Intervals: {options['draws']} bootstrap draws of whole groups; tests: "
-        f"{options['deals']} deals of the labels to whole groups; seed {options['seed']}. Leak: the same "
-        "audio, donor or original where it must not be. Shortcut: the label can be told from something "
-        "that is no sound of the thing. Note: worth knowing. A check that found nothing is no proof that there is "
-        "nothing.</p></footer>"
+        f"{options['deals']} deals of the labels to whole groups; seed {options['seed']}. "
+        "Leak: the same audio, donor or original where it must not be. "
+        "Shortcut: the label can be told from something that is no sound of the thing. "
+        "Note: worth knowing. A check that found nothing is no proof that there is nothing.</p></footer>"
     )
