@@ -53,8 +53,8 @@ def _level(**axis: object) -> alt.Axis:
     return alt.Axis(minExtent=MARGIN, maxExtent=MARGIN, ticks=False, domain=False, **axis)
 
 
-def _marks(episodes: Sequence[Episode], *, outlined: bool = False) -> list[alt.Chart]:
-    """Bands over the episodes, each with the word, or nothing when there is none."""
+def _marks(episodes: Sequence[Episode], *, outlined: bool = False, foot: bool = False) -> list[alt.Chart]:
+    """Bands over the episodes, each with the word (at its head, or foot), or nothing when there is none."""
     if not episodes:
         return []
     rows = pd.DataFrame(
@@ -72,13 +72,13 @@ def _marks(episodes: Sequence[Episode], *, outlined: bool = False) -> list[alt.C
         return [bands]
     words = base.mark_text(
         align="left",
-        baseline="top",
+        baseline="bottom" if foot else "top",
         dx=4,
-        dy=4,
+        dy=-4 if foot else 4,
         fontWeight="bold",
         fontSize=12,
         color="#ffffff" if outlined else CRY,
-    ).encode(x="from:Q", y=alt.value(0), text="word:N")
+    ).encode(x="from:Q", y=alt.value("height" if foot else 0), text="word:N")
     return [bands, words]
 
 
@@ -165,7 +165,9 @@ def score(analysis: Analysis) -> alt.LayerChart:
         align="right", baseline="top" if below else "bottom", dx=-4, dy=4 if below else -3,
         color=LINE, fontWeight="bold", fontSize=12,
     ).encode(x=alt.value("width"), y="score:Q", text="words:N")  # fmt: skip
-    return alt.layer(*_marks(analysis.episodes), curve, rule, words).properties(height=170)
+    # An episode's scores are above the line, and so the word is in nobody's way at the other end.
+    marks = _marks(analysis.episodes, foot=analysis.threshold > 0.3)
+    return alt.layer(*marks, curve, rule, words).properties(height=170)
 
 
 def reasons(result: ReasonResult) -> alt.LayerChart:
