@@ -41,6 +41,7 @@ _INSTALL = "make setup-train (or pip install -r requirements-train.txt)"
 
 
 cli_train.evaluate.command("leaderboard")(cli_results.leaderboard)
+cli_train.evaluate.command("again")(cli_results.again)
 cli_train.evaluate.command("night")(cli_night.night)
 app.command("audit")(cli_audit.audit)
 app.add_typer(cli_train.train, name="train")

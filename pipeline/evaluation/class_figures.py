@@ -27,18 +27,20 @@ def metrics(y: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
     Returns:
         accuracy; balanced accuracy (mean recall of the classes present); macro-F1 (mean over the classes
-        present in truth or answers); auc (mean over classes of one-against-rest AUC, ties count half);
+        present in truth or answers); auc (mean over classes of one-against-rest AUC, ties count half; NaN when a single
+        class is present);
         log_loss in nats; calibration_error (:func:`calibration_error`).
     """
     n_classes = scores.shape[1]
     table = confusion(y, scores.argmax(axis=1), n_classes)
     right, true, said = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
     present, mentioned = true > 0, (true + said) > 0
+    areas = one_vs_rest_auc(y, scores)
     return {
         "accuracy": float(right.sum() / len(y)),
         "balanced_accuracy": float((right[present] / true[present]).mean()),
         "macro_f1": float((2 * right[mentioned] / (true + said)[mentioned]).mean()),
-        "auc": float(np.nanmean(one_vs_rest_auc(y, scores))),
+        "auc": float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan"),
         "log_loss": log_loss(scores, y),
         "calibration_error": calibration_error(y, scores),
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from pipeline.evaluation.class_figures import FIGURES
 from pipeline.evaluation.curves import detection_curves, reliability
 from pipeline.evaluation.detection import Scores
 from pipeline.evaluation.leaderboard import card, document
+from pipeline.evaluation.leaderboard.again import measure_again
 from pipeline.evaluation.leaderboard.results import read
 
 
@@ -176,3 +179,73 @@ def test_reliability_of_honest_and_of_boastful_scores() -> None:
     truth = rng.uniform(size=20_000) < said
     assert reliability(truth, said)["error"] < 0.02
     assert reliability(truth, np.clip(said + 0.3, 0, 1))["error"] > 0.2
+
+
+def test_figures_are_measured_again_by_their_own_command(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    kept = reasons("xgb336", 0.9, 0.2)
+    (results / "reasons-xgb336.json").write_text(json.dumps(kept))
+    asked: list[list[str]] = []
+
+    def run(arguments: Sequence[str]) -> None:
+        asked.append(list(arguments))
+        new = json.loads(json.dumps(kept)) | {"command": "typed otherwise"}
+        new["protocols"]["donor"]["figures"]["macro_f1"]["value"] = 0.21
+        Path(arguments[-1]).write_text(json.dumps(new))
+
+    found = measure_again(results / "reasons-xgb336.json", tmp_path / "new", run=run)
+    target = tmp_path / "new" / "reasons-xgb336.json"
+    assert list(map(shlex.join, asked)) == [
+        f"evaluate reasons --model xgb336 --data ../shared/data --out {target}"
+    ]
+    assert [(d.where, d.kept, d.found) for d in found] == [
+        ("protocols.donor.figures.macro_f1.value", 0.2, 0.21)
+    ]
+    assert measure_again(results / "reasons-xgb336.json", tmp_path / "new", run=run) == found
+    assert len(asked) == 1, "what an interrupted round had measured is not measured anew"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rm -rf /",
+        "python -m pipeline train prior",
+        "python -m pipeline evaluate reasons --out=/x",
+        "python 'x",
+    ],
+)
+def test_only_our_own_evaluations_are_run_again(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "reasons-x.json"
+    path.write_text(json.dumps(reasons("x", 0.9, 0.2) | {"command": command}))
+    with pytest.raises(DataError, match=r"reasons-x\.json"):
+        measure_again(path, tmp_path / "new", run=lambda arguments: pytest.fail(f"{arguments} was run"))
+
+
+def test_again_measures_a_floor_for_real_and_finds_it_the_same(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, clips in {"hungry": 8, "tired": 6}.items():
+        for i in range(clips):
+            place = tmp_path / "few" / kind / str(i)
+            place.mkdir(parents=True)
+            sound = sorted((shared / "data" / "donateacry" / kind).iterdir())[i]
+            (place / sound.name).symlink_to(sound)
+    results, new = tmp_path / "results", tmp_path / "new"
+    target = results / "reasons-prior.json"
+    run = CliRunner().invoke
+    first = run(
+        app,
+        ["evaluate", "reasons", "--model", "prior", "--data", str(tmp_path / "few"), "--out", str(target)],
+    )
+    assert first.exit_code == 0, first.output
+    second = run(app, ["evaluate", "again", "--results", str(results), "--out", str(new)])
+    assert (second.exit_code, "reasons-prior: the same" in second.output) == (0, True), second.output
+    report = json.loads(target.read_text())
+    report["floors"]["accuracy"] = 0.99
+    target.write_text(json.dumps(report))
+    third = run(app, ["evaluate", "again", "prior", "--results", str(results), "--out", str(new)])
+    assert third.exit_code != 0
+    third = run(app, ["evaluate", "again", "--results", str(results), "--out", str(new)])
+    assert third.exit_code == 1
+    assert "floors.accuracy: 0.99 then" in third.output

@@ -43,7 +43,7 @@ def read(folder: Path, artifacts: Path) -> Results:
     """
     found = Results({}, {}, {}, {}, {})
     for path in sorted(folder.glob("*.json")):
-        report = _read(path)
+        report = read_report(path)
         kind, name = report["kind"], str(report.get("model", path.stem))
         if kind == "reasons":
             plain = path.stem == f"reasons-{name}"
@@ -65,7 +65,12 @@ def read(folder: Path, artifacts: Path) -> Results:
     return found
 
 
-def _read(path: Path) -> Report:
+def read_report(path: Path) -> Report:
+    """One result file.
+
+    Raises:
+        DataError: it is none.
+    """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
