@@ -27,9 +27,8 @@ def metrics(y: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
     Returns:
         accuracy; balanced accuracy (mean recall of the classes present); macro-F1 (mean over the classes
-        present in truth or answers); auc (mean over classes of one-against-rest AUC, ties count half; NaN when a single
-        class is present);
-        log_loss in nats; calibration_error (:func:`calibration_error`).
+        present in truth or answers); auc (mean over classes of one-against-rest AUC, ties count half;
+        NaN where a single class is present); log_loss in nats; calibration_error (:func:`calibration_error`).
     """
     n_classes = scores.shape[1]
     table = confusion(y, scores.argmax(axis=1), n_classes)
