@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,13 +21,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.embedding.base import FRAME_SAMPLES
 from pipeline.errors import DataError, SettingsError
 from pipeline.evaluation.intervals import bootstrap_by_group
 from pipeline.evaluation.metrics import detection_figures
-from pipeline.training import augment
+from pipeline.evaluation.played_bank import Played, PlayedBank, PlayedMixedBank
 from pipeline.training import detector_recipe as recipe
-from pipeline.training.bank import Bank, Entry, MixedBank, entries_of, relabel
+from pipeline.training.bank import Entry, entries_of, relabel
 from pipeline.training.cache import default_cache
 from pipeline.training.data import Clip, read_manifest
 from pipeline.training.reason_features import write_array
@@ -36,7 +35,6 @@ from pipeline.zoo.base import DETECTION_CLASSES, DetectionModel, Example, Progre
 
 FIGURES = ("auc", "ap", "recall_at_0.01", "recall_at_0.001")
 AT_THRESHOLD = ("recall_at_threshold", "false_positives_at_threshold")
-START_JITTER = 7680  # as in pipeline.training.bank: a changed sound may begin up to 0.48 s later
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,34 +65,6 @@ class SuiteScores:
     fold: NDArray[np.int64]
     source: NDArray[np.str_]
     group: NDArray[np.str_]
-
-
-class _Played:
-    """The sound of a bank's pass, as it is heard when the bank is built."""
-
-    def play(self: Any, k: int, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """(entry, samples) of the wanted entries of pass ``k``; recordings too short to be heard are not."""
-        for i, change, partner, rng in self._plan(k):
-            if not wanted[i]:
-                continue
-            clean = self._sound(self.entries[i]).astype(np.float32)
-            if not len(clean):
-                continue
-            if change == augment.Recipe():
-                yield i, clean
-                continue
-            if len(clean) > 2 * FRAME_SAMPLES:
-                clean = clean[int(rng.integers(0, START_JITTER)) :]
-            other = self._sound(self.entries[partner]).astype(np.float32) if partner >= 0 else None
-            yield i, augment.apply(clean, change, other, rng)
-
-
-class PlayedBank(_Played, Bank):
-    """Pass 0 clean, pass 1 changed."""
-
-
-class PlayedMixedBank(_Played, MixedBank):
-    """One pass for each of its conditions."""
 
 
 def verified(clips: Sequence[Clip]) -> list[Entry]:
@@ -189,7 +159,7 @@ def suite_scores(
     judged = np.array([e.kind in DETECTION_CLASSES for e in entries], dtype=bool) & (fold_of >= 0)
     nowhere = Path("unused")  # these banks only plan and play; nothing is built
     plain = PlayedBank(clips, cache_dir=nowhere, passes=2, seed=seed)
-    suites: list[tuple[str, _Played, int]] = [("clean", plain, 0), ("changed", plain, 1)]
+    suites: list[tuple[str, Played, int]] = [("clean", plain, 0), ("changed", plain, 1)]
     if any(e.source == recipe.UNSEEN_BACKGROUNDS for e in entries):
         mixed = PlayedMixedBank(clips, cache_dir=nowhere, backgrounds=recipe.UNSEEN_BACKGROUNDS, seed=seed)
         suites += [(f"{what}, {snr:g} dB", mixed, k) for k, (what, snr) in enumerate(mixed.CONDITIONS)]
@@ -215,7 +185,7 @@ def suite_scores(
 
 def _play_and_score(
     models: Sequence[LeftOut],
-    bank: _Played,
+    bank: Played,
     k: int,
     judged: NDArray[np.bool_],
     fold_of: NDArray[np.int64],

@@ -4,8 +4,9 @@ apart, the best epoch kept, early stopping, and going on after an interruption.
 What is guaranteed: on one machine, with the same libraries and as many threads, the same data, options and
 seed give the same network, bit for bit, and so does a fit that was interrupted at any time and started again
 (it goes on behind the last finished epoch). Every epoch draws order, changes and dropout from the seed and
-its own number alone. On a GPU, or with another number of threads, sums are added up in another order and
-figures differ slightly. A GPU is used where TensorFlow finds one; the pinned build is for the processor.
+its own number alone. Threads are those of the settings (``CRY_THREADS``, 2), not the machine's. On a GPU, or
+with another number of threads, sums are added up in another order and figures differ. A GPU is used where
+TensorFlow finds one; the pinned build is for the processor.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError
+from pipeline.settings import get_settings
 from pipeline.zoo.base import Progress
 
 CHECKPOINT = "checkpoint.npz"
@@ -137,6 +139,11 @@ def _compiled(lesson: Lesson, recipe: Recipe, seed: int) -> Any:
     import keras
     import tensorflow as tf
 
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(get_settings().threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        pass  # TensorFlow is already running in this process; its threads were set then.
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     network = lesson.network()

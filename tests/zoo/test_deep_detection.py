@@ -17,7 +17,7 @@ from pipeline.audio import load
 from pipeline.embedding.base import frame_count, pad_to_frames
 from pipeline.embedding.logmel import log_mel
 from pipeline.errors import DataError, SettingsError
-from pipeline.evaluation import zoo_detection
+from pipeline.evaluation import played_bank, zoo_detection
 from pipeline.training import bank as bank_module
 from pipeline.training.data import Clip, read_manifest
 from pipeline.zoo import melcnn4s, registry
@@ -231,10 +231,10 @@ def test_models_hear_what_the_bank_heard(small: Path, tmp_path: Path, suite: str
     mixing: dict[str, Any] = {"backgrounds": "speech_commands_noise"}
     if suite == "changed":
         bank: Any = bank_module.Bank(clips, cache_dir=tmp_path, passes=2)
-        played: Any = zoo_detection.PlayedBank(clips, cache_dir=tmp_path, passes=2)
+        played: Any = played_bank.PlayedBank(clips, cache_dir=tmp_path, passes=2)
     else:
         bank = bank_module.MixedBank(clips, cache_dir=tmp_path, **mixing)
-        played = zoo_detection.PlayedMixedBank(clips, cache_dir=tmp_path, **mixing)
+        played = played_bank.PlayedMixedBank(clips, cache_dir=tmp_path, **mixing)
     bank.build(Silent())
     heard = bank.open(1)
     every = np.ones(len(played.entries), bool)
