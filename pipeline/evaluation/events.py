@@ -130,11 +130,13 @@ def false_alerts(
         runs_on = bool(np.any(crying[:, 1] == part_start)) and not bool(np.any(predicted[:, 0] == part_start))
         at = part_start + (refractory_s if runs_on else 0.0)
         while at < part_end:
-            if not kept or at - kept[-1] >= refractory_s:
+            # The same sum on both sides: a difference may fall short of the refractory time by rounding.
+            earliest = kept[-1] + refractory_s if kept else at
+            if at >= earliest:
                 kept.append(at)
                 at += refractory_s
             else:
-                at = kept[-1] + refractory_s
+                at = earliest
     return np.array(kept)
 
 
