@@ -47,6 +47,6 @@ def test_poisson_interval_is_garwoods(count, low, high):
 
 def test_rate_of_alerts_is_scaled_to_a_day_with_its_interval():
     rate = events.per_24h(2, 6 * 3600.0)
-    assert rate["value"] == 8.0 and rate["count"] == 2 and rate["hours"] == 6.0
+    assert (rate["value"], rate["count"], rate["hours"]) == (8.0, 2, 6.0)
     assert rate["low"] == pytest.approx(4 * 0.2422, abs=2e-3)
     assert rate["high"] == pytest.approx(4 * 7.2247, abs=2e-3)
