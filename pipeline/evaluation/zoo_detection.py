@@ -3,14 +3,15 @@
 Sources are left out in the folds our own detector is judged by (``detector_recipe.folds``), and the test
 conditions are the ones its banks hold, heard as sound: "clean" is every verified recording, "changed" the
 bank's first changed pass (codecs, band limits, rooms, levels, other sounds mixed in), then over unseen
-backgrounds and over white noise at 0, 5 and 10 dB. A clip's score is the best window of the model's timeline.
-A fold's model learned from nothing of its sources, nor from the test backgrounds.
+backgrounds and over white noise at 0, 5 and 10 dB, and with bands swapped. A clip's score is the best window
+of the model's timeline. A fold's model learned from nothing of its sources, nor from the test backgrounds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError, SettingsError
+from pipeline.evaluation.curves import detection_curves
 from pipeline.evaluation.intervals import bootstrap_by_group
 from pipeline.evaluation.metrics import detection_figures
 from pipeline.evaluation.played_bank import Played, PlayedBank, PlayedMixedBank
@@ -98,7 +100,7 @@ def left_out_models(
     cache = cache or default_cache()
     entries = verified(clips)
     fold_of = recipe.folds(entries)
-    unseen = np.array([e.source == recipe.UNSEEN_BACKGROUNDS for e in entries], dtype=bool)
+    unseen = recipe.unseen(entries)
     known = np.array([e.path is not None and e.kind in DETECTION_CLASSES for e in entries], dtype=bool)
     found = []
     for fold in range(int(fold_of.max()) + 1):
@@ -135,6 +137,7 @@ def _fitted(
     model.fit(examples, y, groups, seed=seed, work=work, cache=cache, progress=progress)
     if model.history:
         model.save(folder)
+    shutil.rmtree(work, ignore_errors=True)
     return model
 
 
@@ -160,12 +163,12 @@ def suite_scores(
     nowhere = Path("unused")  # these banks only plan and play; nothing is built
     plain = PlayedBank(clips, cache_dir=nowhere, passes=2, seed=seed)
     suites: list[tuple[str, Played, int]] = [("clean", plain, 0), ("changed", plain, 1)]
-    if any(e.source == recipe.UNSEEN_BACKGROUNDS for e in entries):
+    if recipe.unseen(entries).any():
         mixed = PlayedMixedBank(clips, cache_dir=nowhere, backgrounds=recipe.UNSEEN_BACKGROUNDS, seed=seed)
-        suites += [(f"{what}, {snr:g} dB", mixed, k) for k, (what, snr) in enumerate(mixed.CONDITIONS)]
+        suites += [(mixed.suite(k), mixed, k) for k in range(len(mixed.CONDITIONS))]
     found = {}
     for number, (suite, bank, k) in enumerate(suites):
-        place = keep / f"{number}.npy" if keep is not None else None
+        place = keep / f"{number} {suite}.npy".replace(" ", "-") if keep is not None else None
         if place is not None and place.is_file():
             rows = np.load(place)
         else:
@@ -252,7 +255,7 @@ def figures(scores: SuiteScores, threshold: float | None, *, draws: int, seed: i
     return {
         "clips": len(scores.scores),
         "cries": int(scores.is_cry.sum()),
-        "figures": {name: interval.to_dict() for name, interval in intervals.items()},
+        "ours": {name: interval.to_dict() for name, interval in intervals.items()},
         "by_fold": by_fold,
     }
 
@@ -282,8 +285,9 @@ def evaluate_model(
 
     Returns:
         JSON-able report: ``kind``, ``model``, ``command``, ``data``, ``options``, ``suites`` (by name:
-        ``clips``, ``cries``, ``figures`` with intervals, ``by_fold``), ``mixed_average`` where there are
-        mixed suites, and for models that learn ``folds`` (facts of each fit) and ``curves`` (of the first).
+        ``clips``, ``cries``, ``ours``: the model's figures with intervals, ``by_fold``), ``mixed_average``
+        where there are mixed suites, ``curves`` (by suite, :func:`pipeline.evaluation.curves`), and for
+        models that learn ``folds`` (facts of each fit) and ``training_curves`` (of the first).
 
     Raises:
         SettingsError: no such model or option, or a model for another task.
@@ -311,13 +315,12 @@ def evaluate_model(
     }
     mixed = [suite for suite in suites if "dB" in suite]
     if mixed:
-        names = suites[mixed[0]]["figures"]
-        report["mixed_average"] = {
-            figure: float(np.mean([suites[s]["figures"][figure]["value"] for s in mixed])) for figure in names
-        }
+        values = {f: [suites[s]["ours"][f]["value"] for s in mixed] for f in suites[mixed[0]]["ours"]}
+        report["mixed_average"] = {"ours": {figure: float(np.mean(v)) for figure, v in values.items()}}
+    report["curves"] = {s: detection_curves(v.is_cry, v.fold, {"ours": v.scores}) for s, v in scores.items()}
     if models[0].model.history:
         report["folds"] = [dict(getattr(m.model, "facts", {})) for m in models]
-        report["curves"] = models[0].model.history
+        report["training_curves"] = models[0].model.history
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -350,12 +353,12 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, suite in report["suites"].items():
-        cells = [_cell(suite["figures"][figure]) for figure in FIGURES]
-        fired = [suite["figures"].get(figure) for figure in AT_THRESHOLD]
+        cells = [_cell(suite["ours"][figure]) for figure in FIGURES]
+        fired = [suite["ours"].get(figure) for figure in AT_THRESHOLD]
         own = " / ".join(f"{100 * f['value']:.1f} %" for f in fired if f) or "–"
         lines.append(f"| {name} | {suite['clips']} ({suite['cries']}) | {' | '.join(cells)} | {own} |")
     if "mixed_average" in report:
-        cells = [f"{report['mixed_average'][figure]:.3f}" for figure in FIGURES]
+        cells = [f"{report['mixed_average']['ours'][figure]:.3f}" for figure in FIGURES]
         lines.append(f"| mean of the mixed suites | | {' | '.join(cells)} | |")
     folds = "; ".join(", ".join(sources) for sources in report["data"]["folds"])
     lines += ["", f"Means over folds of sources left out ({folds}), 95 % intervals by group."]

@@ -258,8 +258,8 @@ def set_aside(y: NDArray[np.int64], groups: NDArray[np.str_], share: float, seed
         )
     names = np.unique(groups)
     parts: list[tuple[Rows, Rows]] = []
-    if len(names) >= 2:
-        commonest = int(np.bincount(y).max())
+    commonest = int(np.bincount(y).max())
+    if len(names) >= 2 and commonest >= 2:
         folds = max(2, min(round(1 / share), len(names), commonest))
         parts = _stratified(StratifiedGroupKFold(folds, shuffle=True, random_state=seed), y, groups)
     whole = [(rest, part) for rest, part in parts if len(part) and len(np.unique(y[rest])) == len(found)]
