@@ -27,7 +27,11 @@ def night(
     ] = 9.0,
     snr: Annotated[
         list[str] | None,
-        typer.Option(metavar="DB", help="Cry over background, dB; repeatable, or 0,5,10. [0,5,10,20]"),
+        typer.Option(
+            metavar="DB",
+            help="Cry over background, dB; repeatable, or 0,5,10. [what is usual: quiet 20,30,40, "
+            "household 5,10,20, others 0,5,10,20]",
+        ),
     ] = None,
     background: Annotated[
         list[str] | None,
@@ -75,7 +79,7 @@ def night(
         raise SettingsError(f"{out} can hold one model's figures, not those of {len(names)}; name a folder.")
     programme = evaluation.Programme(
         hours=hours,
-        snr_db=tuple(map(_decibels, _split(snr))) or evaluation.DEFAULT_SNR_DB,
+        snr_db=tuple(map(_decibels, _split(snr))) or None,
         backgrounds=tuple(_split(background)) or evaluation.DEFAULT_BACKGROUNDS,
         suite_minutes=suite_minutes,
         seed=seed,
@@ -121,7 +125,8 @@ def _decibels(text: str) -> float:
 def _command(name: str, data: Path, programme: Programme, heads: str) -> str:
     """The command that gives a model's report again."""
     words = ["python", "-m", "pipeline", "evaluate", "night", "--data", str(data), "--model", name]
-    words += ["--hours", f"{programme.hours:g}", "--snr", ",".join(f"{r:g}" for r in programme.snr_db)]
+    words += ["--hours", f"{programme.hours:g}"]
+    words += ["--snr", ",".join(f"{r:g}" for r in programme.snr_db)] if programme.snr_db else []
     words += ["--background", ",".join(programme.backgrounds)]
     words += ["--suite-minutes", f"{programme.suite_minutes:g}", "--seed", str(programme.seed)]
     words += ["--episodes-per-hour", f"{programme.episodes_per_hour:g}"]

@@ -174,9 +174,9 @@ def samples_of(sound: Sound) -> FloatArray:
 
 
 @functools.lru_cache(maxsize=4096)
-def sounding(sound: Sound) -> tuple[tuple[int, int], ...]:
-    """What of a cry clip sounds (:func:`pipeline.evaluation.night_truth.crying_stretches`)."""
-    from pipeline.evaluation.night_truth import crying_stretches
+def crying(sound: Sound) -> tuple[tuple[int, int], ...]:
+    """What of a cry clip is crying (:func:`pipeline.evaluation.night_crying.crying_stretches`)."""
+    from pipeline.evaluation.night_crying import crying_stretches
 
     return tuple(crying_stretches(samples_of(sound)))
 

@@ -1,9 +1,9 @@
 """The plan of a night: what is heard when, drawn from a seed before a single sample is made.
 
-Episodes of crying: the cries of one donor, cut to what sounds (:mod:`pipeline.evaluation.night_truth`), one
-after the other with pauses for breath, until a length drawn at random is reached; a donor with few clips is
-heard in them again and again, but each at most twelve times. Other sounds come at random times; in a negative
-suite one after the other.
+Episodes of crying: the cries of one donor, cut to what is crying in them
+(:mod:`pipeline.evaluation.night_crying`), one after the other with pauses for breath, until a length drawn at
+random is reached; a donor with few clips is heard in them again and again, but each at most twelve times.
+Other sounds come at random times; in a negative suite one after the other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.evaluation.night_material import Material, Sound
 from pipeline.evaluation.night_room import SAMPLE_RATE, Place
 from pipeline.evaluation.night_truth import CryEpisode, OtherSound, Truth
 
-NIGHT_VERSION = 1
+NIGHT_VERSION = 2
 SHORTEST_S = 60.0
 SNR_BOUNDS_DB = (-30.0, 60.0)
 # Mean power of the backgrounds, dB below full scale, give or take 2 dB; others are as loud as household.
@@ -185,14 +185,14 @@ def _episodes(
 def _crying(
     sounds: Material, donors: Iterator[str], target: float, rng: np.random.Generator
 ) -> tuple[str, tuple[Piece, ...]]:
-    """The next donor whose clips hold sound, and pieces of them up to the target (samples) or just beyond."""
+    """The next donor whose clips hold crying, and pieces of it up to the target (samples) or just beyond."""
     for _ in range(len(sounds.cries)):
         donor = next(donors)
-        stretches = [(s, a, b) for s in sounds.cries[donor] for a, b in material.sounding(s)]
+        stretches = [(s, a, b) for s in sounds.cries[donor] for a, b in material.crying(s)]
         if stretches:
             break
     else:
-        raise DataError(f"No cry of {', '.join(sounds.sources)} holds any sound.")
+        raise DataError(f"No cry of {', '.join(sounds.sources)} holds enough crying to be heard.")
     target = min(target, _MOST_REPEATS * sum(b - a for _, a, b in stretches))
     order = _deck(stretches, rng)
     pieces: list[Piece] = []

@@ -37,6 +37,11 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         lines.append(
             f"| {snr} | {found['episodes']} | {_share(found)} | {_seconds(row['onset_latency_s'])} |"
         )
+    lines += ["", "| background, SNR | episodes | found |", "|---|---|---|"]
+    for background, rows in report["by_background_and_snr"].items():
+        for snr, row in rows.items():
+            found = row["episode_recall"]
+            lines.append(f"| {background}, {snr} dB | {found['episodes']} | {_share(found)} |")
     for title, part in (("background", "by_background"), ("sources", "by_sources")):
         lines += ["", f"| {title} | episodes | found | false alerts per 24 h |", "|---|---|---|---|"]
         for name, row in report[part].items():

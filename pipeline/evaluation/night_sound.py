@@ -2,7 +2,7 @@
 
 A background never stops. Over it come other sounds and, in a night with crying, episodes; each from a place
 of its own in a room (:mod:`pipeline.evaluation.night_room`). An episode is then set to the asked
-signal-to-noise ratio: mean power of its sounding pieces, as heard in the room, over that of the background in
+signal-to-noise ratio: mean power of its pieces, as heard in the room, over that of the background in
 just that stretch, both above 250 Hz. (Cries begin there. Hum and rumble below would make any ratio easy.)
 Other sounds are as loud as their level at one metre and their place make them.
 
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SettingsError
 from pipeline.evaluation import night_material as material
+from pipeline.evaluation.night_crying import CRY_BAND_HZ
 from pipeline.evaluation.night_material import FloatArray, Material, Sound
 from pipeline.evaluation.night_plan import NIGHT_VERSION, NightOptions, Piece, plan_night
 from pipeline.evaluation.night_room import SAMPLE_RATE, hear
-from pipeline.evaluation.night_truth import CRY_BAND_HZ, CryEpisode, OtherSound, write_truth
+from pipeline.evaluation.night_truth import CryEpisode, OtherSound, write_truth
 
 BLOCK_S = 30.0
 _BED_S, _BED_FADE_S = 60.0, 1.0
@@ -120,12 +121,12 @@ class Night:
                 piece = _faded(material.samples_of(p.sound)[p.first : p.end])
                 dry[p.at : p.at + p.length] = piece * (10 ** (p.db / 20) / max(_rms(piece), 1e-9))
             heard = hear(dry, episode.place, self._rng(_EPISODE, index))
-            sounding = np.concatenate([heard[p.at : p.at + p.length] for p in pieces])
+            crying = np.concatenate([heard[p.at : p.at + p.length] for p in pieces])
             bed = np.zeros(end - start)
             for layer in self._bed:
                 if layer.start < end and layer.start + layer.length > start:
                     _add(bed, layer.make(), layer.start - start)
-            gain = audible_rms(bed) / audible_rms(sounding) * 10 ** (episode.snr_db / 20)
+            gain = audible_rms(bed) / audible_rms(crying) * 10 ** (episode.snr_db / 20)
             return np.asarray(heard * gain)
 
         return _Layer(start, end - start + episode.place.tail_samples, make)

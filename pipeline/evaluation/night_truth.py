@@ -1,10 +1,6 @@
-"""What is true of a night: when a baby cries, as placed; and what of a cry clip is crying.
+"""What is true of a night: when a baby cries, as placed, and which other sounds come when.
 
-The rule for clips is one of level alone, so that no model has a say in the truth: the sound between 250 and
-3900 Hz (where cries are strong, and all recordings reach) is measured in frames of 40 ms every 20 ms. Frames
-within 20 dB of the loud ones (the 95th percentile) sound; less than 0.1 s of it is a click. Sounding
-stretches less than 2 s apart are one: a baby breathes in. What lies before, after and in longer gaps is cut
-off. A clip that holds only a little crying, or another sound as loud as the crying, is beyond such a rule.
+What of a recording is crying at all is told by :mod:`pipeline.evaluation.night_crying`.
 """
 
 from __future__ import annotations
@@ -16,49 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.errors import DataError
 from pipeline.evaluation.events import Events, as_events
 from pipeline.evaluation.night_room import SAMPLE_RATE, Place
 
 FORMAT = 1
-PAUSE_S = 2.0
-CRY_BAND_HZ = (250.0, 3900.0)
-_FRAME, _HOP = 640, 320
-_BELOW_LOUD_DB = 20.0
-_CLICK_S = 0.1
-_SILENCE = 1e-4
-
-
-def crying_stretches(samples: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """What of a cry clip sounds: sample ranges [start, end), sorted, at least 2 s apart.
-
-    Args:
-        samples: (n,) mono at 16 kHz.
-
-    Returns:
-        None at all for a clip that is silent or shorter than a frame.
-    """
-    from scipy.signal import butter, sosfiltfilt
-
-    if len(samples) < 2 * _FRAME or float(np.max(np.abs(samples))) < _SILENCE:
-        return []
-    band = sosfiltfilt(butter(4, CRY_BAND_HZ, "bandpass", fs=SAMPLE_RATE, output="sos"), samples)
-    frames = np.lib.stride_tricks.sliding_window_view(band, _FRAME)[::_HOP]
-    level = 10 * np.log10(np.mean(np.square(frames), axis=1) + 1e-12)
-    sounds = np.concatenate([[False], level >= np.percentile(level, 95) - _BELOW_LOUD_DB, [False]])
-    first, after = np.flatnonzero(np.diff(sounds.astype(int))).reshape(-1, 2).T
-    kept: list[tuple[int, int]] = []
-    for start, end in zip(first * _HOP, (after - 1) * _HOP + _FRAME, strict=True):
-        if end - start < _CLICK_S * SAMPLE_RATE:
-            continue
-        if kept and start - kept[-1][1] < PAUSE_S * SAMPLE_RATE:
-            kept[-1] = (kept[-1][0], int(end))
-        else:
-            kept.append((int(start), int(end)))
-    return kept
 
 
 @dataclass(frozen=True)
@@ -66,12 +24,12 @@ class CryEpisode:
     """One episode of crying by one baby.
 
     Attributes:
-        start_s, end_s: from the first sounding sample to the last (its room's echo dies away after it).
+        start_s, end_s: from the first crying heard to the last (its room's echo dies away after it).
         donor, source, clips: whose crying, from which collection and files.
-        snr_db: mean power above 250 Hz of the sounding pieces, as heard, over the background's meanwhile.
+        snr_db: mean power above 250 Hz of the pieces, as heard, over the background's meanwhile.
         background: name of the night's background.
         place: where the baby is.
-        pieces: (start, end) seconds of what sounds; the pauses between them are under 2 s.
+        pieces: (start, end) seconds of what is crying; the pauses between them are under 2 s.
     """
 
     start_s: float
