@@ -65,7 +65,8 @@ class CryResNet(DeepModel):
     Options: ``width`` (units before the last layer, 64 to 512), ``dropout``, ``rate``, ``epochs``,
     ``patience``, ``weights`` (file with ImageNet weights in torchvision's naming; the trunk is then frozen),
     ``grid`` ("full", 36 settings of rate, width and dropout, or "coarse", 6; chosen by macro-F1 on the
-    validation donors, which are inside the training part), ``copies`` (learn from augmented copies too).
+    validation donors, which are inside the training part), ``copies`` (learn from augmented copies too),
+    ``epoch_rows`` (an epoch is that many rows at most, drawn anew each time; all by default).
     """
 
     name = "cryresnet"
@@ -88,6 +89,7 @@ class CryResNet(DeepModel):
         weights: str | Path | None = None,
         grid: str | None = None,
         copies: bool = False,
+        epoch_rows: int | None = None,
     ) -> None:
         """Make an untrained model.
 
@@ -99,8 +101,10 @@ class CryResNet(DeepModel):
                 f"cryresnet: width {width} must be 64 to 512, dropout {dropout} in [0, 1), "
                 f"rate {rate} in (0, 1)."
             )
-        if epochs < 1 or patience < 1:
-            raise SettingsError("cryresnet: epochs and patience are at least 1.")
+        if epochs < 1 or patience < 1 or (epoch_rows is not None and epoch_rows < BATCH):
+            raise SettingsError(
+                f"cryresnet: epochs and patience are at least 1, epoch_rows at least {BATCH}."
+            )
         if grid is not None and grid not in GRIDS:
             raise SettingsError(f"cryresnet: there is no grid {grid!r}; choose from {', '.join(GRIDS)}.")
         options = {
@@ -112,6 +116,7 @@ class CryResNet(DeepModel):
             "weights": None if weights is None else _named(weights),
             "grid": grid,
             "copies": copies,
+            "epoch_rows": epoch_rows,
         }
         super().__init__(classes, options)
         self._weights = None if weights is None else Path(weights)
@@ -132,6 +137,7 @@ class CryResNet(DeepModel):
             weighted=True,
             rate=self.options["rate"],
             decay=0.01,
+            rows=self.options["epoch_rows"],
         )
 
     def _inputs(self, kept: NDArray[Any], rng: np.random.Generator | None) -> NDArray[np.float32]:
@@ -148,9 +154,12 @@ class CryResNet(DeepModel):
             features = _features(trunk, lesson, progress)
             lesson = replace(lesson, inputs=lambda rows, rng: features[rows])
         tried, best = [], None
-        for k, setting in enumerate(self.settings()):
+        settings = self.settings()
+        for k, setting in enumerate(settings):
             network = partial(_head, classes=len(self.classes), setting=setting, whole=trunk is None)
-            one = replace(lesson, network=network, content=f"{lesson.content} {facts} {setting}")
+            which = f"{self.name}, setting {k + 1} of {len(settings)}" if len(settings) > 1 else self.name
+            content = f"{lesson.content} {facts} {setting}"
+            one = replace(lesson, name=which, network=network, content=content)
             recipe = replace(self._recipe(), rate=setting["rate"])
             taught = teach(one, recipe, seed=seed, work=work / f"setting-{k}", progress=progress)
             tried.append({**setting, **taught.at_best, "epochs": len(taught.history)})

@@ -44,6 +44,7 @@ class Recipe:
         watch: the best epoch has the highest macro-F1 on the validation part, or the lowest loss.
         weighted: classes count alike in the loss, however many rows they have.
         rate: learning rate; decay: weight decay (AdamW), None for plain Adam.
+        rows: of an epoch at most, drawn anew for each; None for all there are.
     """
 
     epochs: int
@@ -53,6 +54,7 @@ class Recipe:
     weighted: bool
     rate: float
     decay: float | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,14 +171,13 @@ def _one_epoch(
     epoch: int,
     progress: Progress | None,
 ) -> float:
-    """One pass over the training rows in an order of its own; the mean loss."""
+    """One pass over the training rows, or as many as an epoch has, in an order of its own; the mean loss."""
     rng = np.random.default_rng(seeds)
     _seed_dropout(network, seeds)
-    batch = max(1, min(recipe.batch, len(lesson.train) // LEAST_STEPS))
-    steps = -(-len(lesson.train) // batch)
-    order = np.resize(
-        rng.permutation(lesson.train), steps * batch
-    )  # the last step is filled up from the first
+    taken = rng.permutation(lesson.train)[: recipe.rows]
+    batch = max(1, min(recipe.batch, len(taken) // LEAST_STEPS))
+    steps = -(-len(taken) // batch)
+    order = np.resize(taken, steps * batch)  # the last step is filled up from the first
     total = 0.0
     for step in range(steps):
         rows = order[step * batch : (step + 1) * batch]

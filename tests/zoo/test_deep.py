@@ -13,8 +13,9 @@ from pipeline.errors import ArtifactError, DataError, SettingsError
 from pipeline.training.data import Clip, read_manifest
 from pipeline.zoo import deep_onnx, registry
 from pipeline.zoo.base import Example
-from pipeline.zoo.deep import CHECKPOINT, class_weights, macro_f1, set_aside
+from pipeline.zoo.deep import CHECKPOINT, Lesson, Recipe, class_weights, macro_f1, set_aside, teach
 from pipeline.zoo.spectrocnn import SpectroCnn
+from pipeline.zoo.training import train
 
 CLASSES = ("discomfort", "hungry")
 
@@ -201,6 +202,54 @@ def test_a_part_is_set_aside_by_group() -> None:
     rest, part = set_aside(rare, np.arange(10).astype(str), 0.2, seed=0)
     assert 9 in rest
     assert 9 not in part
+
+
+def test_an_epoch_is_all_rows_once_or_as_many_as_it_may_have(tmp_path: Path) -> None:
+    import keras
+
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    shown: list[int] = []
+
+    def inputs(rows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        if rng is not None:
+            shown.extend(rows.tolist())
+        return x[rows]
+
+    def epochs(rows: int | None) -> list[list[int]]:
+        shown.clear()
+        recipe = Recipe(2, batch=10, patience=2, watch="loss", weighted=True, rate=0.1, rows=rows)
+        y, train, rest = (x[:, 0] > 0).astype(np.int64), np.arange(40), np.arange(40, 50)
+        lesson = Lesson("tiny", network, inputs, y, 2, train, rest, f"{rows}")
+        teach(lesson, recipe, seed=0, work=tmp_path)
+        half = len(shown) // 2
+        return [shown[:half], shown[half:]]
+
+    def network() -> Any:
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+
+    first, second = epochs(None)
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert first != second
+    first, second = epochs(20)
+    assert len(set(first)) == len(set(second)) == 20
+    assert set(first) != set(second)
+
+
+def test_nine_classes_of_folders_train(clips: list[Clip], tmp_path: Path) -> None:
+    names = ("belly_pain", "burping", "cold_hot", "discomfort", "hungry", "lonely", "scared", "silence")
+    names = (*names, "tired")
+    for i, clip in enumerate(clips[:9] + clips[::-1][:9]):
+        place = tmp_path / "data" / names[i % 9] / f"evening{i // 9}"
+        place.mkdir(parents=True)
+        (place / f"{i}{clip.path.suffix}").symlink_to(clip.path)
+    model = train(
+        "spectrocnn", tmp_path / "data", tmp_path / "model", options={"epochs": 2}, cache=tmp_path / "cache"
+    )
+    again = registry.load("spectrocnn", tmp_path / "model")
+    assert again.classes == model.classes == names
+    scores = again.scores([Example(clips[0])], cache=tmp_path / "cache")
+    assert scores.shape == (1, 9)
+    assert scores.sum() == pytest.approx(1)
 
 
 def test_class_weights_and_macro_f1() -> None:

@@ -213,16 +213,33 @@ def clips(shared: Path) -> list[Clip]:
     return [clip for name in CLASSES for clip in list(found[name].values())[:5]]
 
 
-def fitted(clips: list[Clip], work: Path, cache: Path, **options: Any) -> Any:
+def fitted(clips: list[Clip], work: Path, cache: Path, progress: Any = None, **options: Any) -> Any:
     model = registry.create("cryresnet", CLASSES, **options)
     y = np.array([CLASSES.index(clip.label) for clip in clips])
     groups = np.array([str(i) for i in range(len(clips))])
-    model.fit([Example(clip) for clip in clips], y, groups, seed=0, work=work, cache=cache)
+    examples = [Example(clip) for clip in clips]
+    model.fit(examples, y, groups, seed=0, work=work, cache=cache, progress=progress)
     return model
 
 
-def test_trained_through_it_learns_and_says_so(clips: list[Clip], tmp_path: Path) -> None:
-    model = fitted(clips, tmp_path / "work", tmp_path / "cache", epochs=3, rate=1e-4, width=64, dropout=0.0)
+def test_trained_through_a_grid_it_goes_on_where_it_stopped_and_says_so(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cryresnet.GRIDS, "coarse", {"rate": (1e-4, 1e-3), "width": (64,), "dropout": (0.0,)})
+    options: dict[str, Any] = {"grid": "coarse", "epochs": 2}
+    folders = (tmp_path / "work", tmp_path / "cache")
+
+    def stop_in_the_second(what: str, done: int, total: int) -> None:
+        if "setting 2" in what:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(clips, *folders, progress=stop_in_the_second, **options)
+    stages: list[str] = []
+    model = fitted(clips, *folders, progress=lambda what, *_: stages.append(what), **options)
+    assert any("setting 2" in stage for stage in stages)
+    assert not any("setting 1" in stage for stage in stages), "the first setting was kept"
+    assert [row["rate"] for row in model.facts["tried"]] == [1e-4, 1e-3]
     assert model.history[-1]["loss"] < model.history[0]["loss"]
     assert model.facts["onnx_difference_nats"] < 1e-3
     assert model.facts["parameters"] > 11_000_000
@@ -275,3 +292,5 @@ def test_the_full_grid() -> None:
         cryresnet.CryResNet(CLASSES, grid="all")
     with pytest.raises(SettingsError, match="width"):
         cryresnet.CryResNet(CLASSES, width=32)
+    with pytest.raises(SettingsError, match="epoch_rows"):
+        cryresnet.CryResNet(CLASSES, epoch_rows=1)
