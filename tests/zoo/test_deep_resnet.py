@@ -229,12 +229,18 @@ def test_trained_through_a_grid_it_goes_on_where_it_stopped_and_says_so(
     options: dict[str, Any] = {"grid": "coarse", "epochs": 2}
     folders = (tmp_path / "work", tmp_path / "cache")
 
-    def stop_in_the_second(what: str, done: int, total: int) -> None:
-        if "setting 2" in what:
-            raise KeyboardInterrupt
+    teach, lessons = cryresnet.teach, []
 
-    with pytest.raises(KeyboardInterrupt):
-        fitted(clips, *folders, progress=stop_in_the_second, **options)
+    def stop_before_the_second(lesson: Any, *args: Any, **kwargs: Any) -> Any:
+        lessons.append(lesson.name)
+        if len(lessons) == 2:
+            raise KeyboardInterrupt
+        return teach(lesson, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cryresnet, "teach", stop_before_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(clips, *folders, **options)
     stages: list[str] = []
     model = fitted(clips, *folders, progress=lambda what, *_: stages.append(what), **options)
     assert any("setting 2" in stage for stage in stages)
