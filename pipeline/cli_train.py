@@ -132,6 +132,7 @@ def evaluate_reasons(
     unverified_tags: cli_zoo.Tags = False,
     options: cli_zoo.Settings = None,
     repeats: cli_zoo.Repeats = 3,
+    folds: cli_zoo.Folds = 5,
 ) -> None:
     """Reasons under one protocol or several, side by side; interrupted, it goes on where it stopped."""
     if model:
@@ -145,6 +146,7 @@ def evaluate_reasons(
             unverified_tags=unverified_tags,
             options=options,
             repeats=repeats,
+            folds=folds,
         )
         return
     if classes or unverified_tags or options:
@@ -156,7 +158,14 @@ def evaluate_reasons(
     protocols = cast(list[Protocol], protocol) or reasons.SHIPPED_WITH
     with progress() as report:
         figures = reasons.evaluate(
-            data, schema=schema, seed=seed, protocols=protocols, repeats=repeats, out=out, progress=report
+            data,
+            schema=schema,
+            seed=seed,
+            protocols=protocols,
+            repeats=repeats,
+            folds=folds,
+            out=out,
+            progress=report,
         )
     typer.echo(reasons.to_markdown(figures))
 

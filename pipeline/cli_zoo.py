@@ -41,6 +41,7 @@ Settings = Annotated[
 Repeats = Annotated[
     int, typer.Option(min=1, help="How often donors and recordings are split anew; rows are split once.")
 ]
+Folds = Annotated[int, typer.Option(min=2, help="Into how many parts recordings, donors or rows are split.")]
 BUILD = Path("build/zoo")
 
 
@@ -111,6 +112,7 @@ def evaluate_models(
     unverified_tags: bool,
     options: list[str] | None,
     repeats: int,
+    folds: int,
 ) -> None:
     """Evaluate models on reasons one after another, write each report and print its tables.
 
@@ -143,9 +145,10 @@ def evaluate_models(
                 unverified_tags=unverified_tags,
                 options=options_of(options),
                 repeats=repeats,
+                folds=folds,
                 seed=seed,
                 out=target,
-                command=_command(name, data, chosen, seed, classes, unverified_tags, options, repeats),
+                command=_command(name, data, chosen, seed, classes, unverified_tags, options, repeats, folds),
                 progress=report,
             )
         typer.echo(f"{name}: {registry.summary_of(name)}\n\n{to_markdown(figures)}")
@@ -199,6 +202,7 @@ def _command(
     unverified_tags: bool,
     options: list[str] | None,
     repeats: int,
+    folds: int,
 ) -> str:
     """What gives the same report again."""
     words = ["python", "-m", "pipeline", "evaluate", "reasons", "--model", name]
@@ -207,6 +211,7 @@ def _command(
     words += ["--unverified-tags"] if unverified_tags else []
     words += [word for option in options or [] for word in ("--set", option)]
     words += ["--repeats", str(repeats)] if repeats != 3 else []
+    words += ["--folds", str(folds)] if folds != 5 else []
     words += ["--seed", str(seed)] if seed else []
     return shlex.join([*words, "--data", str(data)])
 
