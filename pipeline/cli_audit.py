@@ -59,6 +59,13 @@ def audit(
         Path | None,
         typer.Option(help="Folder for audit.html, audit.json, pairs.csv, groups.csv and files.csv."),
     ] = None,
+    card: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Model folder whose card is to say what was found in its training data; repeatable.",
+        ),
+    ] = None,
     fail_on: Annotated[
         Literal["leak", "shortcut", "never"], typer.Option(help="What makes the exit status 1.")
     ] = "leak",
@@ -93,6 +100,10 @@ def audit(
     if out is not None:
         output.write(report, out)
         say(f"The report is in {out}: audit.html, audit.json and tables.")
+    for model in card or ():
+        from pipeline.evaluation.audit.card import rewrite
+
+        say(f"What was found is in {rewrite(model, report.data)}.")
     _print(report, format)
     found = report.found
     failed = (found["leak"] and fail_on != "never") or (found["shortcut"] and fail_on == "shortcut")

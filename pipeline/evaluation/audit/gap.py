@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.audit.auc import deal, fold_auc, group_weights, interval, macro
+from pipeline.evaluation.audit.auc import auc_and_z, deal, fold_auc, group_weights, interval, macro, share
 from pipeline.evaluation.audit.folds import fold_numbers, whole_groups
 from pipeline.evaluation.audit.gather import Progress
 from pipeline.evaluation.audit.neighbours import standardised
@@ -105,10 +105,7 @@ def random_versus_grouped(
             value[kind].append(float(macro(fold_auc(y, scores, folds))[0]))
             drawn[kind].append(macro(fold_auc(y, scores, folds, weights)))
             if kind == "grouped" and not null:
-                null = _null(solved, y, n_classes, groups, folds, deals, rng, tell) | {
-                    "value": value[kind][0]
-                }
-                null["p"] = float((1 + np.sum(null.pop("values") >= null["value"] - 1e-9)) / (1 + deals))
+                null = _null(solved, y, n_classes, groups, folds, deals, rng, tell)
     means = {kind: np.mean(drawn[kind], axis=0) for kind in value}
     figures = {kind: _figure(float(np.mean(value[kind])), means[kind]) for kind in value}
     gap = figures["random"]["value"] - figures["grouped"]["value"]
@@ -138,18 +135,22 @@ def _null(
     rng: np.random.Generator,
     tell: Progress,
 ) -> dict[str, Any]:
-    """The grouped score under labels dealt anew, the model refitted on each deal."""
-    values = np.empty(deals)
+    """The grouped score, and under labels dealt anew with the model refitted on each deal."""
+    aucs, z = auc_and_z(y, answers(solved, y, n_classes), folds)
+    values, dealt_z = np.empty(deals), np.empty(deals)
     for number in range(deals):
         if number % 20 == 0:
             tell("labels dealt anew", number, deals)
         dealt = deal(y, groups, rng)
-        values[number] = macro(fold_auc(dealt, answers(solved, dealt, n_classes), folds))[0]
+        dealt_aucs, one_z = auc_and_z(dealt, answers(solved, dealt, n_classes), folds)
+        values[number], dealt_z[number] = macro(dealt_aucs[None])[0], one_z.mean()
+    values = values[np.isfinite(values)]
     edges = np.histogram_bin_edges(values, bins=20)
     return {
-        "values": values,
-        "mean": float(values.mean()),
-        "high_95": float(np.percentile(values, 95)),
+        "value": float(macro(aucs[None])[0]),
+        "p": share(dealt_z >= z.mean() - 1e-9),
+        "mean": float(values.mean()) if len(values) else float("nan"),
+        "high_95": float(np.percentile(values, 95)) if len(values) else float("nan"),
         "deals": deals,
         "histogram": {"edges": edges.tolist(), "counts": np.histogram(values, edges)[0].tolist()},
     }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.audit.auc import deal, fold_auc, group_weights, ranking
+from pipeline.evaluation.audit.auc import auc_and_z, deal, fold_auc, group_weights, ranking
 from pipeline.evaluation.audit.folds import fold_numbers, whole_groups
 from pipeline.evaluation.audit.measure import Traits
 
@@ -123,9 +123,12 @@ def shortcuts(
         columns = [column[kept] for column in trait.columns]
         binned = _Binned.of(columns, trait.categories, folds)
         scores = binned.scores(y, len(classes))
-        dealt = [fold_auc(d, binned.scores(d, len(classes)), folds)[0] for d in dealt_labels]
+        dealt = [auc_and_z(d, binned.scores(d, len(classes)), folds) for d in dealt_labels]
         found = ranking(
-            classes, fold_auc(y, scores, folds), fold_auc(y, scores, folds, weights), np.stack(dealt)
+            classes,
+            auc_and_z(y, scores, folds),
+            fold_auc(y, scores, folds, weights),
+            (np.stack([aucs for aucs, _ in dealt]), np.stack([z for _, z in dealt])),
         )
         report["traits"][trait.name] = _told(asdict(found), set(single))
     return report
