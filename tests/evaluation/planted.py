@@ -1,7 +1,8 @@
-"""Labelled sets with known leaks: two classes that differ in nothing but direction, and what is planted on top.
+"""Labelled sets with known leaks: two classes that differ in direction only, and what is planted on top.
 
-A call is a row of harmonic sweeps over noise; "falling" calls are rising ones of other takes played backwards,
-so spectrum, level, length and pauses say nothing of the class. Each donor has a voice (pitch, formant, noise).
+A call is a row of harmonic sweeps over noise; "falling" calls are rising ones of other takes played
+backwards, so spectrum, level, length and pauses say nothing of the class. Each donor has a voice (pitch,
+formant, noise).
 """
 
 from __future__ import annotations

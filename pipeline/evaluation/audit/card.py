@@ -143,8 +143,8 @@ def rewrite(folder: Path, report: Mapping[str, Any]) -> Path:
     artifact = open_artifact(folder)
     if not is_about(report, trained_on(artifact.manifest)):
         raise DataError(
-            f"{folder} was not trained on what this audit is about ({report['data']['title']}), by the numbers "
-            "of recordings that its manifest names; audit the data it was trained on."
+            f"{folder} was not trained on what this audit is about ({report['data']['title']}), by the "
+            "numbers of recordings in its manifest; audit the data it was trained on."
         )
     card = inserted(artifact.read_bytes(CARD).decode(), section(report)).encode()
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
