@@ -3,9 +3,10 @@
 The impulse response is a direct path and an exponentially decaying noise tail (Polack 1988, "La transmission
 de l'énergie sonore dans les salles"), which is what a room's response becomes once its reflections are dense.
 How loud the tail is beside the direct path follows from the distance: at the critical distance
-``0.057 * sqrt(V / T)`` metres (V in cubic metres, T the reverberation time in seconds, a source that radiates
-alike in all directions) both hold the same energy (Kuttruff, "Room Acoustics", the diffuse field). The
-direct path falls by 6 dB per doubling of the distance, the tail is the same anywhere in the room.
+``0.057 * sqrt(Q * V / T)`` metres (V in cubic metres, T the reverberation time in seconds, Q the directivity
+of the source) both hold the same energy (Kuttruff, "Room Acoustics", the diffuse field). Q is 2: what lies on
+a bed, sits on the floor or stands by a wall radiates into half of the room. The direct path falls by 6 dB per
+doubling of the distance, the tail is the same anywhere in the room.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 SAMPLE_RATE = 16_000
 # The tail begins after the direct path by about the way to the nearest wall and back.
 _FIRST_REFLECTION_S = 0.004
+_DIRECTIVITY = 2.0
 _DOOR_HZ = 900.0
 _DOOR_DB = -12.0
 
@@ -49,7 +51,7 @@ class Place:
     @property
     def critical_distance_m(self) -> float:
         """Where direct sound and reverberation are equally strong."""
-        return 0.057 * float(np.sqrt(self.volume_m3 / self.rt60_s))
+        return 0.057 * float(np.sqrt(_DIRECTIVITY * self.volume_m3 / self.rt60_s))
 
     @property
     def direct_to_reverberant_db(self) -> float:
