@@ -85,21 +85,23 @@ def out_of_group(
     seed: int,
     progress: Progress | None = None,
     window: int = recipe.WINDOW_FRAMES,
+    banned: NDArray[np.bool_] | None = None,
 ) -> list[Scores]:
     """Each clip's score from a head that heard its source, but not its donor or original recording.
 
-    Such heads have heard as much as the shipped one, so their scores set its calibration and threshold.
+    Such heads have heard as much as the final one, so their scores set its calibration and threshold.
 
     Args:
-        window: frames per window of the shipped head.
+        window: frames per window of the final head.
+        banned: (entries,) bool, clips that the final head does not hear: neither taught nor judged here.
 
     Returns:
         "clean" and "changed".
     """
-    nothing = np.zeros(len(entries), dtype=bool)
-    fold_of = recipe.group_folds(entries, seed)
+    out = np.zeros(len(entries), dtype=bool) if banned is None else banned
+    fold_of = np.where(out, -1, recipe.group_folds(entries, seed))
     windows = [window] * (int(fold_of.max()) + 1)
-    return _left_out(bank, None, entries, embeddings, fold_of, nothing, windows, progress)
+    return _left_out(bank, None, entries, embeddings, fold_of, out, windows, progress)
 
 
 def _left_out(

@@ -1,8 +1,8 @@
 """Whole detectors that heard nothing of a fold's sources, for judging longer sound than clips.
 
-They are the heads of :func:`pipeline.evaluation.detection.out_of_source`, fitted once and kept, with the
-shipped detector's calibration and threshold; the student's also listen with a network that did not hear the
-fold.
+They are the heads of :func:`pipeline.evaluation.detection.out_of_source`, fitted once and kept. Each is
+calibrated and has its threshold set by the shipped detector's own rule, on what it was taught with; the
+student's also listen with a network that did not hear the fold.
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.detection import DetectorHead, load_head
+import numpy as np
+
+from pipeline.detection import DetectorHead
 from pipeline.embedding.base import Embedder
+from pipeline.evaluation.detection import out_of_group
 from pipeline.settings import Settings, get_settings
 from pipeline.training import detector
 from pipeline.training import detector_recipe as recipe
+from pipeline.training.bank import Bank
 from pipeline.training.cache import default_cache
 from pipeline.training.detector_choice import WINDOWS, choose
 
 Progress = Callable[[str, int, int], None]
+# What is kept is fitted anew when the way of fitting changes.
+HELD_OUT_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +38,8 @@ class HeldOut:
     Attributes:
         fold: as in :func:`pipeline.training.detector_recipe.folds`.
         sources: the sources of that fold, as the manifest names them.
-        head: calibrated, with the shipped threshold.
+        head: calibrated, and with its threshold, on what it was taught with: groups kept apart, by the
+            rule that the shipped one follows.
         embedder: what it listens with.
     """
 
@@ -61,14 +68,13 @@ def held_out_detectors(
         passes, seed, options: as in training.
 
     Raises:
-        DataError, EmbedderError, ArtifactError: as their messages say; the shipped detector must be there.
+        DataError, EmbedderError, ArtifactError: as their messages say.
     """
     from pipeline.embedding.yamnet import YamnetEmbedder
     from pipeline.training.held_out_students import student_embeddings, students_without_folds
 
     settings = settings or get_settings()
     cache = cache or default_cache()
-    shipped = load_head(embedder, settings)
     material = detector.gather(data, settings, passes=passes, seed=seed, cache=cache, progress=progress)
     bank, entries = material.bank, material.entries
     fold_of, unseen = recipe.folds(entries), recipe.unseen(entries)
@@ -86,13 +92,21 @@ def held_out_detectors(
     def fit(fold: int) -> DetectorHead:
         frames = chosen.by_fold[fold]
         passes = [recipe.windows_of(h, embeddings(bank, k, fold), frames) for k, h in enumerate(bank)]
-        return recipe.fit_head(passes, entries, unseen | (fold_of == fold))
+        banned = unseen | (fold_of == fold)
+        head = recipe.fit_head(passes, entries, banned)
+
+        def of_fold(bank: Bank, k: int, _: int) -> np.ndarray:
+            return embeddings(bank, k, fold)
+
+        validation = out_of_group(bank, entries, of_fold, seed, progress, frames, banned)
+        calibration, threshold = detector.settle(validation)
+        return replace(head, calibration=np.array(calibration), threshold=np.array(threshold))
 
     found = []
     for fold, frames in enumerate(chosen.by_fold):
-        key = [bank.folder.parent.name, bank.passes, embedder, getattr(hearing[fold], "checksum", ""), fold]
-        kept = _kept(cache, [*key, frames, [e.kind for e in entries]], partial(fit, fold))
-        head = replace(kept, calibration=shipped.calibration, threshold=shipped.threshold)
+        network = getattr(hearing[fold], "checksum", "")
+        key = [HELD_OUT_VERSION, bank.folder.parent.name, bank.passes, embedder, network, fold, frames]
+        head = _kept(cache, [*key, [e.kind for e in entries]], partial(fit, fold))
         sources = frozenset(e.source for e, f in zip(entries, fold_of, strict=True) if f == fold)
         found.append(HeldOut(fold, sources, head, hearing[fold]))
     return found

@@ -335,12 +335,16 @@ def test_held_out_detectors_never_heard_their_fold_and_are_kept(
     entries = Bank(read_manifest(small_cut), cache_dir=options["cache_dir"], passes=2).entries
     assert [f.fold for f in found] == [0, 1, 2]
     assert set.union(*(set(f.sources) for f in found)) == {e.source for e in entries} - {"synthetic"}
-    for one, banned in zip(found, bans, strict=True):
-        unheard = {e.source for e, out in zip(entries, banned, strict=True) if out}
-        assert one.sources | {detector_recipe.UNSEEN_BACKGROUNDS} == unheard
-        assert one.head.threshold == trained[1]["threshold"]["value"]
+    fits = 6  # the head, and five that calibrate it and set its threshold
+    assert len(bans) == 3 * fits
+    for i, one in enumerate(found):
+        unheard = one.sources | {detector_recipe.UNSEEN_BACKGROUNDS}
+        head, *settling = bans[fits * i : fits * (i + 1)]
+        assert {e.source for e, out in zip(entries, head, strict=True) if out} == unheard
+        assert all((banned | ~head).all() for banned in settling), "nor do those that set its threshold"
+        assert one.head.calibration[1] != 0
     again = held_out_detectors(small_cut, "yamnet", **given)
-    assert len(bans) == 3, "heads once fitted are kept"
+    assert len(bans) == 3 * fits, "heads once fitted are kept"
     assert [f.head.to_bytes() for f in again] == [f.head.to_bytes() for f in found]
 
 
