@@ -74,6 +74,25 @@ def takes(donors: int = 16, each: int = 2, test_share: int = 4) -> list[Take]:
     ]
 
 
+def cries(folder: Path, count: int, seconds: float, each: int = 1) -> list[tuple[str, np.ndarray]]:
+    """(donor, (n,) float32 samples at 16 kHz): cuts of one recording of each of so many donors."""
+    from pipeline.audio import load
+    from pipeline.training.data import donor_of
+
+    donors: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.flac")):
+        donors.setdefault(donor_of(path.name) or path.name, path)
+    found = []
+    for donor, path in list(donors.items())[:count]:
+        samples = load(path).samples
+        found += [(donor, samples[i : i + int(seconds * RATE)]) for i in _starts(len(samples), seconds, each)]
+    return found
+
+
+def _starts(length: int, seconds: float, each: int) -> list[int]:
+    return np.linspace(0.2 * RATE, length - (seconds + 0.1) * RATE, each).astype(int).tolist()
+
+
 def changed(found: Sequence[Take], label: str, change: Callable[[Take], Take]) -> list[Take]:
     """One class changed, the other left as it is: a label that can be told by the change."""
     return [change(take) if take.label == label else take for take in found]
@@ -91,7 +110,9 @@ def write(root: Path, found: Iterable[Take], columns: Sequence[str] = ("path", "
         target = root / take.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            soundfile.write(target, take.samples, take.rate)
+            soundfile.write(
+                target, np.round(take.samples * 32767).clip(-32768, 32767).astype("<i2"), take.rate
+            )
         values = {"path": take.name, **{name: getattr(take, name) for name in columns if name != "path"}}
         rows.append([values[name] for name in columns])
     with (root / "manifest.csv").open("w", newline="", encoding="utf-8") as file:

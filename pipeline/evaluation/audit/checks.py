@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pipeline._inputs import printable
 from pipeline.evaluation.audit.dataset import Item
 from pipeline.evaluation.audit.leaks import NamedCopies, Pair, contradictions, sides, touched
-from pipeline.evaluation.audit.shortcuts import MEANING
+from pipeline.evaluation.audit.shortcuts import MEANING, TOGETHER
 
 Severity = Literal["leak", "shortcut", "note", "clear", "skipped"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "shortcut", "note", "clear", "skipped")
@@ -127,10 +127,8 @@ def _pair_examples(
     for pair in sorted(pairs, key=lambda p: (p.error, p.first, p.second))[:EXAMPLES]:
         one, other = scene.items[pair.first], scene.items[pair.second]
         alike = "same samples" if pair.kind == "exact" else f"{1 - pair.error:.0%} of bits"
-        rows.append(
-            (_placed(one), _placed(other), alike, pair.change or ("" if pair.kind == "exact" else "as it is"))
-        )
-    return ("recording", "holds the same audio as", "alike", "after"), tuple(rows)
+        rows.append((_placed(one), _placed(other), alike, pair.change or "–"))
+    return ("recording", "holds the same audio as", "alike", "the latter is changed by"), tuple(rows)
 
 
 def _placed(item: Item) -> str:
@@ -278,7 +276,7 @@ def augmented_names(scene: Scene, found: Sequence[NamedCopies]) -> Check:
 def shortcut(name: str, found: Mapping[str, Any], line: float) -> Check:
     """One trait."""
     id_ = "shortcut-" + name.replace(" ", "-")
-    title = f"Label from {name} alone"
+    title = f"Label from {name}" + ("" if name == TOGETHER else " alone")
     by_class = found["by_class"]
     best = max(by_class, key=lambda k: by_class[k]["auc"], default=None)
     told = f"mean AUC {found['auc']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
@@ -371,7 +369,7 @@ def null(found: Mapping[str, Any] | None) -> Check:
         return Check(id_, title, "skipped", "There is no grouped score to test.")
     one = found["null"]
     told = (
-        f"Grouped AUC {one['value']:.2f}; by chance {one['mean']:.2f}, 95th percentile {one['high_95']:.2f}; "
+        f"Grouped AUC {one['value']:.2f} (first split); by chance {one['mean']:.2f}, 95th percentile {one['high_95']:.2f}; "
         f"p = {one['p']:.3f} ({one['deals']} deals)."
     )
     if one["p"] <= 0.05:

@@ -67,7 +67,8 @@ class Likeness:
             independent; they are not quite, which ``SAME_Z`` allows for).
         overlap_s: seconds compared.
         lag_s: where the second recording begins in the first, seconds; negative when it begins before it.
-        change: "" or what had to be undone, such as "pitch +2 semitones" or "tempo x0.90".
+        change: "" or how the second differs from the first, such as "pitch +2 semitones" or "tempo x0.9"
+            (slower).
         stands_out: z over the root mean square of z at the other shifts; infinite when there are few. Steady
             and repeated sounds (one note held) agree at many shifts; the same audio agrees at one.
     """
@@ -236,8 +237,8 @@ def compare(one: NDArray[np.floating], other: NDArray[np.floating]) -> Likeness:
 
 def changed_spectra(bands: NDArray[np.floating], size: int) -> list[tuple[str, Spectra]]:
     """The recording at other tempos and at other speeds (tempo and pitch together), by name of the change."""
-    made = [(f"tempo x{1 / rate:.2f}", signs(_retimed(bands, rate))) for rate in RATES]
-    made += [(f"speed x{1 / rate:.2f}", signs(_retimed(_repitched(bands, rate), rate))) for rate in SPEEDS]
+    made = [(f"tempo x{rate:g}", signs(_retimed(bands, rate))) for rate in RATES]
+    made += [(f"speed x{rate:g}", signs(_retimed(_repitched(bands, rate), rate))) for rate in SPEEDS]
     return [(name, Spectra.of(bits, size)) for name, bits in made]
 
 

@@ -34,7 +34,7 @@ class Pair:
     Attributes:
         first, second: indices of items.
         kind: "exact" (the same samples) or "near".
-        change: what differs, in words ("", or "pitch +2 semitones").
+        change: how the second differs, in words ("", or "pitch +2 semitones").
         error: share of fingerprint bits that differ; 0 for exact copies.
         overlap_s: seconds that were compared; None for exact copies.
     """
@@ -72,14 +72,7 @@ def file_pairs(sounds: Sounds, matches: Sequence[Match]) -> list[Pair]:
         likeness = match.likeness
         for a in differing[match.first]:
             pairs += [
-                Pair(
-                    min(a, b),
-                    max(a, b),
-                    "near",
-                    likeness.change,
-                    max(0.0, likeness.error),
-                    likeness.overlap_s,
-                )
+                Pair(a, b, "near", likeness.change, max(0.0, likeness.error), likeness.overlap_s)
                 for b in differing[match.second]
             ]
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))

@@ -29,6 +29,7 @@ LEVEL = 0.01
 BINS = 8
 MOST = 10_000  # recordings that are looked at; whole groups are drawn from larger sets
 
+TOGETHER = "all traits together"
 MEANING = {
     "sample rate": "the sample rate that the file is stored at",
     "bandwidth": "how far up the spectrum reaches: old sample rates, filters and codecs cut it off",
@@ -37,7 +38,7 @@ MEANING = {
     "loudness": "RMS level and peak",
     "digital silence": "the share of samples that are exactly zero: padding and gating leave them",
     "source": "the collection that the recording comes from",
-    "all traits together": "sample rate, bandwidth, format, length, loudness and digital silence together",
+    TOGETHER: "sample rate, bandwidth, format, length, loudness and digital silence together",
 }
 
 
@@ -76,7 +77,7 @@ def traits_of(traits: Sequence[Traits], sources: Sequence[str | None]) -> list[T
         Trait("digital silence", (np.round(numbers("zeros"), 4),), (False,)),
     ]
     together = Trait(
-        "all traits together",
+        TOGETHER,
         tuple(column for trait in single for column in trait.columns),
         tuple(kind for trait in single for kind in trait.categories),
     )
@@ -123,7 +124,9 @@ def shortcuts(
         columns = [column[kept] for column in trait.columns]
         binned = _Binned.of(columns, trait.categories, folds)
         scores = binned.scores(y, len(classes))
-        dealt = [auc_and_z(d, binned.scores(d, len(classes)), folds) for d in dealt_labels]
+        # A constant ranks nothing, whatever the labels.
+        tried = dealt_labels if binned.count > 1 else dealt_labels[:1]
+        dealt = [auc_and_z(d, binned.scores(d, len(classes)), folds) for d in tried]
         found = ranking(
             classes,
             auc_and_z(y, scores, folds),
