@@ -369,8 +369,8 @@ def null(found: Mapping[str, Any] | None) -> Check:
         return Check(id_, title, "skipped", "There is no grouped score to test.")
     one = found["null"]
     told = (
-        f"Grouped AUC {one['value']:.2f} (first split); by chance {one['mean']:.2f}, 95th percentile {one['high_95']:.2f}; "
-        f"p = {one['p']:.3f} ({one['deals']} deals)."
+        f"Grouped AUC {one['value']:.2f} (first split); by chance {one['mean']:.2f}, "
+        f"95th percentile {one['high_95']:.2f}; p = {one['p']:.3f} ({one['deals']} deals)."
     )
     if one["p"] <= 0.05:
         return Check(
