@@ -19,6 +19,7 @@ from pipeline.embedding.student import StudentEmbedder
 from pipeline.embedding.yamnet import YamnetEmbedder
 from pipeline.errors import DataError
 from pipeline.evaluation import detection as evaluation
+from pipeline.evaluation.audit.card import with_findings
 from pipeline.evaluation.curves import reliability
 from pipeline.evaluation.metrics import threshold_at
 from pipeline.settings import Settings, get_settings
@@ -146,7 +147,7 @@ def train(
         schema=_schema(embedder, head, settings),
         training={"clips": dict(sorted(counts.items())), "passes": passes, "seed": seed},
         metrics=report,
-        card=model_card(report, embedder, dict(sorted(counts.items()))),
+        card=with_findings(model_card(report, embedder, dict(sorted(counts.items()))), counts),
     )
     return report
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import acoustics, artifacts
+from pipeline.evaluation.audit.card import with_findings
 from pipeline.evaluation.reasons import evaluate
 from pipeline.reasons import CALIBRATION_FILE, KIND, MODEL_FILE, Calibration
 from pipeline.training.cache import default_cache
@@ -90,7 +91,10 @@ def train(
             "augmentation": list(AUGMENTED),
         },
         metrics={key: report[key] for key in ("floors", "protocols", "calibration")},
-        card=model_card(report, calibration, figures),
+        card=with_findings(
+            model_card(report, calibration, figures),
+            {name: row["clips"] for name, row in report["data"]["reasons"].items()},
+        ),
     )
     return report
 

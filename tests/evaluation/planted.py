@@ -8,14 +8,17 @@ formant, noise).
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import soundfile
+import soxr
 
 RATE = 16_000
 SECONDS = 2.5
@@ -101,6 +104,43 @@ def changed(found: Sequence[Take], label: str, change: Callable[[Take], Take]) -
 def copied(take: Take, split: str, group: str, name: str, samples: np.ndarray, rate: int = RATE) -> Take:
     """Another file with (what was made of) the same audio."""
     return replace(take, name=name, split=split, group=group, samples=samples, rate=rate)
+
+
+def coded(samples: np.ndarray, codec: str, container: str, rate: int, bit_rate: int) -> np.ndarray:
+    """What is left of 16 kHz samples after a codec at a low rate, at 16 kHz again."""
+    from pipeline.audio import load
+
+    held = io.BytesIO()
+    whole = av.AudioFrame.from_ndarray(
+        (np.clip(samples, -1, 1) * 32767).astype(np.int16)[None], "s16", "mono"
+    )
+    whole.sample_rate = RATE
+    with av.open(held, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate)
+        stream.layout, stream.bit_rate = "mono", bit_rate
+        size = stream.codec_context.frame_size or 1024
+        convert = av.AudioResampler(stream.format, "mono", rate, frame_size=size)
+        for frame in [*convert.resample(whole), *convert.resample(None), None]:
+            for packet in stream.encode(frame):
+                out.mux(packet)
+    return load(held.getvalue(), name="coded").samples
+
+
+def noisy(samples: np.ndarray, snr_db: float) -> np.ndarray:
+    """White noise added."""
+    noise = np.random.default_rng(0).normal(0, np.std(samples) * 10 ** (-snr_db / 20), len(samples))
+    return (samples + noise).astype(np.float32)
+
+
+ALTERED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mp3": lambda x: coded(x, "libmp3lame", "mp3", RATE, 24_000),
+    "opus": lambda x: coded(x, "libopus", "ogg", RATE, 16_000),
+    "quiet": lambda x: x * np.float32(0.1),
+    "trimmed": lambda x: x[int(1.03 * RATE) : int(3.5 * RATE)],
+    "resampled": lambda x: soxr.resample(soxr.resample(x, RATE, 11_025), 11_025, RATE),
+    "noise": lambda x: noisy(x, 15),
+    "faster": lambda x: soxr.resample(x, 1.1 * RATE, RATE),
+}
 
 
 def write(root: Path, found: Iterable[Take], columns: Sequence[str] = ("path", "label")) -> Path:

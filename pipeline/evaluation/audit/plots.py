@@ -28,7 +28,7 @@ def auc_chart(found: Figures) -> str:
             marks += f'<u style="left:{_percent(best["auc"], 0, 1)}"></u>'
         told = f"{one['auc']:.2f}" + (" ▲ over the line" if over else "")
         rows.append(_row(name, marks, told))
-    scale = _ticks([(0.0, "0"), (0.5, "0.5 chance"), (line, f"{line:g} line"), (1.0, "1")], 0.0, 1.0)
+    scale = _ticks([(0.0, "0"), (0.5, "chance 0.5"), (line, f"{line:g} line"), (1.0, "1")], 0.0, 1.0)
     guide = f'<s style="left:50%"></s><s class="line" style="left:{_percent(line, 0, 1)}"></s>'
     body = "".join(row.replace('<div class="track">', f'<div class="track">{guide}') for row in rows)
     caption = (
@@ -60,7 +60,7 @@ def gap_chart(found: Figures) -> str:
         for (low, high), number in zip(pairwise(edges), histogram["counts"], strict=True)
     )
     rows += _row("by chance (labels dealt anew)", '<s style="left:50%"></s>' + bars, f"{null['mean']:.2f}")
-    scale = _ticks([(0.0, "0"), (0.5, "0.5 chance"), (1.0, "1")], 0.0, 1.0)
+    scale = _ticks([(0.0, "0"), (0.5, "chance 0.5"), (1.0, "1")], 0.0, 1.0)
     caption = (
         "Mean one-against-the-rest AUC of one quick model on the same recordings. Bars: 95 % interval by "
         f"group; the lowest row is the distribution of the grouped figure over {null['deals']} deals of the "
@@ -144,7 +144,12 @@ def _ticks(places: Sequence[tuple[float, str]], low: float, high: float) -> str:
 
 def _edge(at: float, low: float, high: float) -> str:
     place = (at - low) / (high - low)
-    return "first" if place < 0.02 else "last" if place > 0.98 else "after" if 0.55 < place < 0.8 else ""
+    if place < 0.02:
+        return "first"
+    if place > 0.98:
+        return "last"
+    # Labels close to each other turn away from each other.
+    return "before" if 0.45 < place <= 0.5 else "after" if 0.5 < place < 0.8 else ""
 
 
 def _range(low: float | None, high: float | None, start: float, end: float, kind: str = "") -> str:

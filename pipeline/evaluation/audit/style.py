@@ -70,6 +70,7 @@ figcaption { color:var(--soft); font-size:.88rem; margin-top:.5rem; }
 .ticks span { position:absolute; transform:translateX(-50%); white-space:nowrap; }
 .ticks span.first { transform:none; }
 .ticks span.last { transform:translateX(-100%); }
+.ticks span.before { transform:translateX(calc(-100% + .6rem)); }
 .ticks span.after { transform:translateX(-.6rem); }
 footer { color:var(--soft); font-size:.88rem; margin-top:2.5rem; border-top:1px solid var(--rule);
   padding-top:1rem; }
