@@ -22,8 +22,9 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio import load
+from pipeline.evaluation.audit.confirm import confirmed
 from pipeline.evaluation.audit.dataset import AudioSet, Item, read_set
-from pipeline.evaluation.audit.gather import gather
+from pipeline.evaluation.audit.gather import Sounds, gather
 from pipeline.evaluation.audit.neighbours import same_audio
 from pipeline.settings import get_settings
 from pipeline.training.cache import default_cache
@@ -105,6 +106,11 @@ def main(data: Path) -> None:
                 made.append(replace(item, path=path, name=path.name))
         found = AudioSet("copies", (*base, *made))
         sounds = gather(found, cache=default_cache(), settings=get_settings())
+        report(sounds, altered)
+
+
+def report(sounds: Sounds, altered: list[Item]) -> None:
+    """Look for the copies and print what was found."""
     names = [""] * len(sounds.evidence)
     for item, sound in zip(reversed(sounds.items), reversed(sounds.of.tolist()), strict=True):
         names[sound] = item.name
@@ -115,7 +121,7 @@ def main(data: Path) -> None:
 
     originals = {item.name: number for number, item in enumerate(altered)}
     right, wrong = Counter[int](), set()
-    for match in same_audio(sounds.evidence, apart):
+    for match in confirmed(same_audio(sounds.evidence, apart), sounds, get_settings()):
         if is_made[match.first] == is_made[match.second]:
             continue
         first, second = names[match.first], names[match.second]

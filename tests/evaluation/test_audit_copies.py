@@ -14,7 +14,10 @@ import pytest
 import soundfile
 from planted import ALTERED, RATE, Take, noisy
 
+from pipeline.audio import load
 from pipeline.evaluation.audit import Report, audit
+from pipeline.evaluation.audit.confirm import SHARP, phase_peak
+from pipeline.evaluation.audit.fingerprint import band_energies, compare
 from pipeline.evaluation.audit.names import base_of, families
 
 Audit = Callable[..., dict[str, Any]]
@@ -66,6 +69,16 @@ def test_no_other_pair_is_taken_for_a_copy(copied: Report) -> None:
     assert changes == {"speed x1.1"}, "what was done to the faster copy is told"
 
 
+def test_two_performances_of_one_tune_are_no_copies(shared: Path) -> None:
+    flutes = shared / "data" / "instruments" / "flute"
+    one, other = (load(flutes / f"{name}.ogg").samples for name in ("85d6a7d2", "af227d6f"))
+    alike = compare(band_energies(one), band_energies(other))
+    assert alike.same, "to the fingerprint they are alike"
+    assert phase_peak(one, other, alike.lag_s) < SHARP
+    hidden = noisy(one[RATE : 6 * RATE], 0)
+    assert phase_peak(one, hidden, 1.0) > SHARP, "a copy is known through noise of its own level"
+
+
 def test_what_belongs_together_is_proposed_as_groups(copied: Report, tmp_path: Path) -> None:
     from pipeline.evaluation.audit.output import write
 
@@ -91,7 +104,7 @@ def test_without_a_split_copies_that_no_group_holds_together_are_a_leak(
     report = audited(planted.write(tmp_path, takes, ("path", "label", "group")))
     found = planted.check(report, "exact-copies")
     assert (found["severity"], found["numbers"]["pairs_apart"]) == ("leak", 3)
-    assert "lie in different groups" in found["finding"]
+    assert "3 of them in different groups" in found["finding"]
 
 
 def test_copies_on_one_side_are_worth_a_note_only(audited: Audit, tmp_path: Path) -> None:

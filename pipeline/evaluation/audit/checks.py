@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from pipeline._inputs import printable
 from pipeline.evaluation.audit.dataset import Item
-from pipeline.evaluation.audit.leaks import NamedCopies, Pair, contradictions, sides, touched
 from pipeline.evaluation.audit.shortcuts import MEANING, TOGETHER
 
 Severity = Literal["leak", "shortcut", "note", "clear", "skipped"]
@@ -68,94 +67,6 @@ def count(number: int, what: str, many: str | None = None) -> str:
 def are(number: int) -> str:
     """is or are."""
     return "is" if number == 1 else "are"
-
-
-def copies(scene: Scene, pairs: Sequence[Pair], exact: bool) -> Check:
-    """Exact copies, or near ones (other gain, codec, rate, trimming, pitch, tempo)."""
-    found = [pair for pair in pairs if (pair.kind == "exact") == exact]
-    id_ = "exact-copies" if exact else "near-copies"
-    title = (
-        "Exact copies: the same samples, in whatever file format"
-        if exact
-        else "Near copies: the same audio at another gain, codec, rate, length, pitch or tempo"
-    )
-    what = "the same samples" if exact else "the same audio, altered"
-    if not found:
-        return Check(id_, title, "clear", f"No two recordings hold {what}.")
-    bad = [pair for pair in found if scene.apart(pair.first, pair.second)]
-    by_sides = sides(scene.items, found)
-    numbers = {
-        "pairs": len(found),
-        "recordings": len(touched(found)),
-        "pairs_apart": len(bad),
-        "recordings_apart": len(touched(bad)),
-        "by_sides": by_sides,
-        "by_change": dict(Counter(pair.change or "as it is" for pair in found).most_common()),
-    }
-    total = f"{count(len(found), 'pair')} of recordings ({len(touched(found)):,} files) hold {what}"
-    examples = _pair_examples(scene, bad or found)
-    if not bad:
-        where = "on one side of the split" if scene.has_split else "held together by its group"
-        return Check(
-            id_,
-            title,
-            "note",
-            f"{total}; each pair lies {where}.",
-            "Copies weigh double in every count and average. Keep one of each, or keep their groups whole.",
-            numbers,
-            *examples,
-        )
-    if scene.has_split:
-        joined = ", ".join(f"{names}: {number}" for names, number in by_sides.items())
-        finding = f"{total}; {count(len(bad), 'pair')} of them on two sides of the split ({joined})."
-        meaning = "A model is tested on audio it was trained on. Remove the copies from one side."
-    else:
-        unheld = "lie in different groups" if scene.has_groups else "are held together by no group"
-        finding = f"{total}; {count(len(bad), 'pair')} of them {unheld}."
-        meaning = (
-            "There is no split column, but whichever way this set is split, nothing keeps these copies on "
-            "one side. Remove them, or give copies a common group (groups.csv holds a proposal)."
-        )
-    return Check(id_, title, "leak", finding, meaning, numbers, *examples)
-
-
-def _pair_examples(
-    scene: Scene, pairs: Sequence[Pair]
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Columns and rows: the clearest pairs first."""
-    rows = []
-    for pair in sorted(pairs, key=lambda p: (p.error, p.first, p.second))[:EXAMPLES]:
-        one, other = scene.items[pair.first], scene.items[pair.second]
-        alike = "same samples" if pair.kind == "exact" else f"{1 - pair.error:.0%} of bits"
-        rows.append((_placed(one), _placed(other), alike, pair.change or "–"))
-    return ("recording", "holds the same audio as", "alike", "the latter is changed by"), tuple(rows)
-
-
-def _placed(item: Item) -> str:
-    return printable(item.name) + (f" [{printable(item.split)}]" if item.split else "")
-
-
-def labels_of_copies(scene: Scene, pairs: Sequence[Pair]) -> Check:
-    """The same audio under two labels."""
-    id_, title = "contradictions", "The same audio under two labels"
-    found = contradictions(scene.items, pairs)
-    if not found:
-        return Check(id_, title, "clear", "No audio occurs under two labels.")
-    rows = tuple(
-        (printable(a.name), printable(a.label), printable(b.name), printable(b.label))
-        for a, b in ((scene.items[p.first], scene.items[p.second]) for p in found[:EXAMPLES])
-    )
-    return Check(
-        id_,
-        title,
-        "note",
-        f"{count(len(found), 'pair')} of recordings with the same audio bear different labels.",
-        "At least one of the two labels is wrong (or both are true, and the task is not what the labels "
-        "say). No model can be right on both; listen and decide.",
-        {"pairs": len(found), "recordings": len(touched(found))},
-        ("recording", "label", "same audio", "label there"),
-        rows,
-    )
 
 
 def groups_on_both_sides(
@@ -224,55 +135,6 @@ def divided_donors(found: Mapping[str, list[int]], items: Sequence[Item]) -> Che
     )
 
 
-def augmented_names(scene: Scene, found: Sequence[NamedCopies]) -> Check:
-    """Augmented copies by file name."""
-    id_, title = "augmented-names", "Augmented copies by file name (name_aug1, pitch+2_name, name (2))"
-    # By name alone "room_noise_1" and "room_noise_2" look like copies of "room": such families need the
-    # sound.
-    families = [one for one in found if one.certain]
-    if not families:
-        return Check(id_, title, "clear", "No file names that differ by augmentation affixes only.")
-    bad = [one for one in families if one.apart]
-    heard = sum(one.heard for one in bad or families)
-    rows = tuple(
-        (
-            printable(one.family.base),
-            ", ".join(_placed(scene.items[i]) for i in one.family.members[:4]),
-            "yes" if one.heard else "by name only",
-        )
-        for one in (bad or families)[:EXAMPLES]
-    )
-    numbers = {"families": len(families), "apart": len(bad), "heard": heard}
-    columns = ("name", "files", "heard")
-    files = sum(len(one.family.members) for one in families)
-    total = (
-        f"{count(files, 'file')} of {count(len(families), 'name')} look like augmented copies of each other"
-    )
-    if not bad:
-        return Check(
-            id_,
-            title,
-            "note",
-            f"{total}; each name stays together.",
-            "Copies are no new recordings: count originals, and augment after splitting.",
-            numbers,
-            columns,
-            rows,
-        )
-    where = "on two sides of the split" if scene.has_split else "in no common group"
-    return Check(
-        id_,
-        title,
-        "leak",
-        f"{total}; {count(len(bad), 'name')} {are(len(bad))} {where} (the fingerprint agrees for {heard}).",
-        "Copies of one recording on both sides test memory. Split first, then augment the training side "
-        "only.",
-        numbers,
-        columns,
-        rows,
-    )
-
-
 def shortcut(name: str, found: Mapping[str, Any], line: float) -> Check:
     """One trait."""
     id_ = "shortcut-" + name.replace(" ", "-")
@@ -285,18 +147,23 @@ def shortcut(name: str, found: Mapping[str, Any], line: float) -> Check:
         told += f"; best {printable(best)} {row['auc']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
     if not found["over"]:
         return Check(id_, title, "clear", f"{told}: below the line.", numbers=found)
-    classes = ", ".join(printable(name) for name in found["over"][:6])
-    classes += f" and {len(found['over']) - 6} more" if len(found["over"]) > 6 else ""
+    if len(by_class) > 2:
+        classes = ", ".join(printable(name) for name in found["over"][:6])
+        classes += f" and {len(found['over']) - 6} more" if len(found["over"]) > 6 else ""
+        told += f". Over the line of {line:g}: {classes}"
+    else:
+        told += f", over the line of {line:g}"
     rows = tuple(
         (printable(k), f"{by_class[k]['auc']:.2f}", f"{by_class[k]['low']:.2f} to {by_class[k]['high']:.2f}")
         for k in sorted(found["over"], key=lambda k: -by_class[k]["auc"])[:EXAMPLES]
+        if len(by_class) > 2  # of two classes, what tells one tells the other
     )
     remedy = _REMEDY.get(name, "Record the classes alike, or vary this in training for all of them.")
     return Check(
         id_,
         title,
         "shortcut",
-        f"{told}. Over the line of {line:g}: {classes}.",
+        f"{told}.",
         f"The label can be told from {MEANING[name]}, on groups not seen before. {remedy}",
         found,
         ("class", "AUC", "95 % interval"),

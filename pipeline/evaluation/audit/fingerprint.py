@@ -44,8 +44,8 @@ _MAX_GAP, _MAX_RISE = 63, 63  # columns, bins
 
 MIN_OVERLAP = 40
 """Columns (0.7 s) that two recordings must share, unless the shorter one has fewer."""
-SAME_Z, SAME_Z_CHANGED = 22.0, 26.0  # the second has the best of many changes to beat
-SAME_ERROR = 0.40
+SAME_Z, SAME_Z_CHANGED = 22.0, 26.0  # the second: of many changes tried, the best
+SAME_ERROR, SAME_ERROR_CHANGED = 0.40, 0.33
 STANDS_OUT = 6.0
 CERTAIN_Z = 45.0
 MIN_SHIFTS = 20
@@ -88,8 +88,8 @@ class Likeness:
         with pitch and tempo changed), copies through low-rate codecs 40 and more (``docs/audit.md``).
         """
         distinct = self.stands_out >= STANDS_OUT or self.z >= CERTAIN_Z
-        needed = SAME_Z_CHANGED if self.change else SAME_Z
-        return self.z >= needed and self.error <= SAME_ERROR and distinct
+        z, error = (SAME_Z_CHANGED, SAME_ERROR_CHANGED) if self.change else (SAME_Z, SAME_ERROR)
+        return self.z >= z and self.error <= error and distinct
 
 
 def _spectra(samples: FloatArray, window: int) -> FloatArray:

@@ -112,6 +112,22 @@ def examine(path: Path, name: str, student: StudentEmbedder, cache: Path, settin
     return found
 
 
+def sound_of(path: Path, name: str, settings: Settings) -> FloatArray:
+    """The sound that the evidence is about: (n,) float32 mono at 16 kHz, the first half hour at most.
+
+    Raises:
+        AudioError: it cannot be used.
+    """
+    file, _ = open_file(path, name, settings)
+    with file:
+        decoder = open_decoder(file, name)
+        try:
+            mono, rate, _, _ = _decoded(decoder, name)
+        finally:
+            decoder.close()
+    return load(mono, sample_rate=rate, name=name, settings=settings).samples
+
+
 def _measure(decoder: Decoder, name: str, student: StudentEmbedder, settings: Settings) -> Evidence:
     try:
         mono, rate, channels, cut = _decoded(decoder, name)

@@ -42,6 +42,10 @@ def from_json(path: Path) -> Report:
     needed = {"kind", "command", "verdict", "data", "options", "checks", "plots"}
     if not isinstance(data, dict) or data.get("kind") != "audit" or not needed <= set(data):
         raise DataError(f"{path}: this JSON file is no audit. Give a folder, a CSV, or an audit.json.")
+    try:
+        to_markdown(data), to_html(data)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: parts of this audit are missing or altered ({error!r}).") from error
     return Report(data)
 
 

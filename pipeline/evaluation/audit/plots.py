@@ -26,14 +26,14 @@ def auc_chart(found: Figures) -> str:
         marks += _dot(one["auc"], 0.0, 1.0, "strong" if over else "")
         if best is not None:
             marks += f'<u style="left:{_percent(best["auc"], 0, 1)}"></u>'
-        told = f"{one['auc']:.2f}" + (" ▲ over the line" if over else "")
+        told = f"{one['auc']:.2f}" + (" ▲" if over else "")
         rows.append(_row(name, marks, told))
     scale = _ticks([(0.0, "0"), (0.5, "chance 0.5"), (line, f"{line:g} line"), (1.0, "1")], 0.0, 1.0)
     guide = f'<s style="left:50%"></s><s class="line" style="left:{_percent(line, 0, 1)}"></s>'
     body = "".join(row.replace('<div class="track">', f'<div class="track">{guide}') for row in rows)
     caption = (
         "How well each trait alone ranks a class before the rest, on groups held out. Dot and bar: mean over "
-        "classes with 95 % interval; short stroke: the class it tells best."
+        "classes with 95 % interval; short stroke: the class it tells best; ▲: over the dashed line."
     )
     return _figure("Label from traits of the recording", body + scale, caption)
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._inputs import printable
-from pipeline.evaluation.audit import checks, leaks
+from pipeline.evaluation.audit import checks, copy_checks, leaks
 from pipeline.evaluation.audit.checks import SEVERITIES, Check, Scene
+from pipeline.evaluation.audit.confirm import confirmed
 from pipeline.evaluation.audit.confounding import confounding
 from pipeline.evaluation.audit.dataset import AudioSet, counts, read_set
 from pipeline.evaluation.audit.folds import joined
@@ -98,7 +99,7 @@ def audit(
     y = np.searchsorted(np.asarray(classes), [item.label for item in sounds.items]).astype(np.int64)
 
     matches = same_audio(sounds.evidence, leaks.sounds_apart(sounds, scene.has_split), progress)
-    pairs = leaks.file_pairs(sounds, matches)
+    pairs = leaks.file_pairs(sounds, confirmed(matches, sounds, settings, progress))
     named = leaks.named_copies(
         families([item.name for item in sounds.items], [item.label for item in sounds.items]),
         pairs,
@@ -106,11 +107,11 @@ def audit(
     )
     together = _together(sounds, pairs, named)
     results = [
-        checks.copies(scene, pairs, exact=True),
-        checks.copies(scene, pairs, exact=False),
-        checks.labels_of_copies(scene, pairs),
+        copy_checks.copies(scene, pairs, exact=True),
+        copy_checks.copies(scene, pairs, exact=False),
+        copy_checks.labels_of_copies(scene, pairs),
         *_groups(scene, y, basis),
-        checks.augmented_names(scene, named),
+        copy_checks.augmented_names(scene, named),
     ]
     statistics = {"draws": draws, "deals": deals, "seed": seed}
     plots = _statistics(sounds, y, classes, together, results, statistics, progress)

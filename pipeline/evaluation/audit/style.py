@@ -45,7 +45,9 @@ table { border-collapse:collapse; font-size:.88rem; width:100%; }
 th, td { text-align:left; padding:.3rem .6rem .3rem 0; border-top:1px solid var(--rule);
   vertical-align:top; overflow-wrap:anywhere; min-width:5rem; }
 th { color:var(--soft); font-weight:600; }
+.examples { margin:.6rem 0; }
 td.cell, th[scope=col] { text-align:right; padding-right:.5rem; }
+th[scope=col] { white-space:nowrap; }
 td.cell { background:color-mix(in srgb, var(--mark) calc(var(--share) * .4), transparent); }
 figure { margin:1.4rem 0; }
 figcaption { color:var(--soft); font-size:.88rem; margin-top:.5rem; }
@@ -76,6 +78,10 @@ footer { color:var(--soft); font-size:.88rem; margin-top:2.5rem; border-top:1px 
   padding-top:1rem; }
 @media (max-width:34rem) { .bar { grid-template-columns:1fr 4.6rem; gap:.1rem .6rem;
   margin-bottom:.55rem; } .bar .label { grid-column:1 / -1; } .scale .label { display:none; } dl {
-  grid-template-columns:1fr; gap:0; } dd { margin-bottom:.5rem; } }
+  grid-template-columns:1fr; gap:0; } dd { margin-bottom:.5rem; } .examples tr:first-child { display:none; }
+  .examples, .examples tbody, .examples tr, .examples td { display:block; }
+  .examples tr { border-top:1px solid var(--rule); padding:.35rem 0; }
+  .examples td { border:0; padding:.05rem 0; }
+  .examples td::before { content:attr(data-name) ": "; color:var(--soft); } }
 @media print { section.check, figure { break-inside:avoid; } }
 """
