@@ -65,6 +65,10 @@ def night(
     only_audio: Annotated[
         bool, typer.Option("--only-audio", help="Nobody listens; the nights are written, that is all.")
     ] = False,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw two minutes of each night: its sound, its truth, the scores."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="JSON file of one model, or folder. [benchmarks/results/night-MODEL.json]"),
@@ -90,7 +94,7 @@ def night(
         if write_audio is None:
             raise SettingsError("--only-audio needs --write-audio DIR: where the nights go.")
         with progress() as report:
-            paths = evaluation.write_nights(data, programme, write_audio, report)
+            paths = evaluation.write_nights(data, programme, write_audio, report, pictures)
         say(f"{len(paths)} nights are in {write_audio}, each with its truth.")
         return
     with progress() as report:
@@ -100,6 +104,7 @@ def night(
             programme,
             heads=heads,
             audio_folder=write_audio,
+            pictures=pictures,
             progress=report,
             command=lambda name: _command(name, data, programme, heads),
         )

@@ -20,6 +20,7 @@ from pipeline.evaluation.night_figures import Heard
 from pipeline.evaluation.night_hearing import Hearing, yamnet_mark
 from pipeline.evaluation.night_judges import Heads, Judge, Sources, judges_of, require_models
 from pipeline.evaluation.night_material import SUITE_NAMES, Material, materials, require_background
+from pipeline.evaluation.night_picture import draw_start
 from pipeline.evaluation.night_plan import SHORTEST_S, NightOptions
 from pipeline.evaluation.night_sound import Night, write_audio
 from pipeline.settings import Settings, get_settings
@@ -134,9 +135,16 @@ def read_sounds(data: Path) -> tuple[Sources, list[Material]]:
 
 
 def write_nights(
-    data: Path, programme: Programme, folder: Path, progress: Progress | None = None
+    data: Path,
+    programme: Programme,
+    folder: Path,
+    progress: Progress | None = None,
+    pictures: Path | None = None,
 ) -> list[Path]:
     """Write the programme's sound with its truth; nobody judges it. The paths of the WAV files.
+
+    Args:
+        pictures: folder for a picture of each night.
 
     Raises:
         DataError, AudioError, SettingsError: as their messages say.
@@ -146,7 +154,10 @@ def write_nights(
     for done, (sounds, options) in enumerate(planned):
         if progress:
             progress("writing nights", done, len(planned))
-        paths.append(write_audio(Night(sounds, options), folder))
+        night = Night(sounds, options)
+        paths.append(write_audio(night, folder))
+        if pictures is not None:
+            draw_start(night.truth, paths[-1], pictures)
     return paths
 
 
@@ -157,6 +168,7 @@ def evaluate(
     *,
     heads: Heads = "held-out",
     audio_folder: Path | None = None,
+    pictures: Path | None = None,
     settings: Settings | None = None,
     cache: Path | None = None,
     draws: int = 500,
@@ -168,6 +180,7 @@ def evaluate(
     Args:
         heads: "held-out", or "shipped" for our own detector as it is, fair only on data new to it.
         audio_folder: the sound and its truth are written there as well.
+        pictures: folder for a picture of each night, with every model's scores.
         draws: of the bootstrap.
         command: from a model's name to the command that gives its report again.
 
@@ -204,6 +217,9 @@ def evaluate(
         hearing = Hearing(night, cache, _yamnet)
         for name, by_fold in judged.items():
             heard[name].append(_listen(hearing, by_fold[its.fold]))
+        if pictures is not None:
+            scores = {name: (last.timeline, last.rules.onset) for name, (*_, last) in heard.items()}
+            draw_start(night.truth, hearing.sound, pictures, scores)
     about = _about(programme, planned, sounds, data)
     return {
         name: {

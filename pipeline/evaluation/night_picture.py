@@ -7,9 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import SettingsError
 from pipeline.evaluation.night_room import SAMPLE_RATE
 from pipeline.evaluation.night_truth import Truth
 from pipeline.zoo.base import Timeline
+
+_BEFORE_S = 10.0
+
+
+def draw_start(
+    truth: Truth, sound: Path, folder: Path, scores: Mapping[str, tuple[Timeline, float]] | None = None
+) -> Path:
+    """``<name>.png`` in the folder: two minutes from just before the first cry on, or from the start.
+
+    Args:
+        sound: the night's WAV file; scores: as for :func:`draw`.
+
+    Raises:
+        SettingsError: the folder cannot be written to.
+    """
+    first = truth.episodes[0].start_s if truth.episodes else 0.0
+    out = folder / f"{truth.name}.png"
+    draw(truth, sound, out, start_s=max(0.0, first - _BEFORE_S), scores=scores)
+    return out
 
 
 def draw(
@@ -27,6 +47,9 @@ def draw(
         sound: its WAV file.
         start_s, length_s: the stretch, seconds; cut at the night's end.
         scores: by a model's name its timeline and threshold.
+
+    Raises:
+        SettingsError: the picture cannot be written.
     """
     import matplotlib as mpl
 
@@ -73,6 +96,10 @@ def draw(
     below.set(xlabel="seconds", ylabel="score", ylim=(0, 1.02), xlim=(start_s, end_s))
     if scores:
         below.legend(loc="upper right", fontsize=8, ncols=4)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=80)
-    plt.close(figure)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=80)
+    except OSError as error:
+        raise SettingsError(f"The picture cannot be written to {out}: {error.strerror or error}.") from error
+    finally:
+        plt.close(figure)
