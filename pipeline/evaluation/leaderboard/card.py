@@ -66,26 +66,27 @@ def compose(results: Results) -> list[Block]:
         Heading("Benchmark", 1),
         Text(texts.INTRODUCTION),
     ]
-    detection = _ordered(results.detection)
+    detection = ordered(results.detection)
     if results.night:
-        blocks += _night_part(_ordered(results.night))
+        blocks += _night_part(ordered(results.night))
     if detection:
         blocks += _detection_part(detection)
     if results.reasons:
         blocks += _reasons_part(results.reasons)
-    for name, report in results.other_reasons.items():
-        blocks += _other_classes(name, report)
+    blocks += _other_classes(results.other_reasons)
     return blocks
 
 
-def _ordered(reports: Mapping[str, Report]) -> dict[str, Report]:
+def ordered(reports: Mapping[str, Report]) -> dict[str, Report]:
+    """The best known models first."""
     return {
         name: reports[name]
         for name in sorted(reports, key=lambda n: (ORDER.index(n) if n in ORDER else 99, n))
     }
 
 
-def _commands(reports: Mapping[str, Report]) -> list[Block]:
+def commands(reports: Mapping[str, Report]) -> list[Block]:
+    """The commands that give the reports."""
     lines = dict.fromkeys(str(r["command"]) for r in reports.values() if r.get("command"))
     return [Commands(tuple(lines))] if lines else []
 
@@ -100,6 +101,8 @@ def _night_part(reports: dict[str, Report]) -> list[Block]:
         tables.nights(reports),
         Figure("night.svg", plots.night_trade_off(reports), "Missed episodes against false alerts per 24 h"),
     ]
+    if any(r.get("threshold_for_budget") for r in reports.values()):
+        blocks += [Text(texts.BUDGETS), tables.night_budgets(reports)]
     if snrs:
         blocks += [
             Text("Episodes found, by SNR:"),
@@ -115,7 +118,7 @@ def _night_part(reports: dict[str, Report]) -> list[Block]:
             Text("False alerts per 24 h of nothing but this sound:"),
             tables.night_parts(reports, "by_suite", suites, "false_alerts_per_24h"),
         ]
-    return blocks + _commands(reports)
+    return blocks + commands(reports)
 
 
 def _detection_part(reports: dict[str, Report]) -> list[Block]:
@@ -127,12 +130,10 @@ def _detection_part(reports: dict[str, Report]) -> list[Block]:
         table = tables.detection(reports, suite)
         if table.rows:
             blocks += [Heading(title, 3), table]
-    for suite in ("clean", "changed"):
         if any(suite in (r.get("curves") or {}) for r in reports.values()):
             svg = plots.detection_curves(reports, suite)
-            blocks.append(
-                Figure(f"detection-{suite}.svg", svg, f"ROC and precision-recall, {SUITES[suite].lower()}")
-            )
+            file = f"detection-{suite.replace(' ', '-')}.svg"
+            blocks.append(Figure(file, svg, f"ROC and precision-recall: {title.lower()}"))
     if any("dB" in suite for r in reports.values() for suite in r["suites"]):
         svg = plots.recall_by_snr(reports)
         blocks.append(Figure("recall-by-snr.svg", svg, "Recall at 1 % false positives by SNR"))
@@ -146,7 +147,7 @@ def _detection_part(reports: dict[str, Report]) -> list[Block]:
         blocks.append(Figure("detection-reliability.svg", svg, "Calibrated score against share of cries"))
     embedders = [name.removeprefix("crylens-") for name in reports if name.startswith("crylens-")]
     ours = [f"python -m pipeline evaluate detection --embedder {e} --data ../shared/data" for e in embedders]
-    return blocks + ([Commands(tuple(ours))] if ours else []) + _commands(reports)
+    return blocks + ([Commands(tuple(ours))] if ours else []) + commands(reports)
 
 
 def _reasons_part(reports: dict[str, Report]) -> list[Block]:
@@ -199,15 +200,28 @@ def _reasons_part(reports: dict[str, Report]) -> list[Block]:
             Heading("Per reason, ensemble108, donors apart", 3),
             tables.per_class(reports["ensemble108"], "donor"),
         ]
-    return blocks + _commands(reports)
+    return blocks + commands(reports)
 
 
-def _other_classes(name: str, report: Report) -> list[Block]:
-    classes = ", ".join(report["classes"])
-    return [
-        Heading(f"Other classes: {name.removeprefix('reasons-')}"),
-        Text(f"`{report['model']}` on {len(report['classes'])} classes: {classes}."),
-        tables.reasons_by_protocol({report["model"]: report}, "macro_f1"),
-        *([tables.per_class(report, "donor")] if "donor" in report["protocols"] else []),
-        *_commands({name: report}),
-    ]
+def _other_classes(reports: Mapping[str, Report]) -> list[Block]:
+    """Sets of classes other than the five, each with the models that were measured on it."""
+    by_classes: dict[tuple[str, ...], dict[str, Report]] = {}
+    for report in reports.values():
+        by_classes.setdefault(tuple(report["classes"]), {})[report["model"]] = report
+    blocks: list[Block] = []
+    for classes, models in by_classes.items():
+        best = next((r for r in models.values() if r["model"] not in ("majority", "prior")), None)
+        blocks += [
+            Heading(f"{len(classes)} classes"),
+            Text(", ".join(classes).replace("_", " ") + "."),
+            *(part for f in ("accuracy", "macro_f1") for part in _figure_of(models, f)),
+        ]
+        if best and "donor" in best["protocols"]:
+            blocks += [Text(f"Per class, `{best['model']}`, donors apart:"), tables.per_class(best, "donor")]
+        blocks += commands(models)
+    return blocks
+
+
+def _figure_of(models: Mapping[str, Report], figure: str) -> list[Block]:
+    title = {"accuracy": "Accuracy:", "macro_f1": "Macro-F1:"}[figure]
+    return [Text(title), tables.reasons_by_protocol(models, figure)]

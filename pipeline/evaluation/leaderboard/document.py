@@ -58,6 +58,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align:
 th:first-child, td:first-child { text-align: left; }
 pre { background: var(--soft); padding: .7rem; overflow-x: auto; }
 figure { margin: 1rem 0; background: #fff; border-radius: 6px; padding: .3rem; }
+figcaption { color: #444; font-size: .85rem; text-align: center; }
 figure svg { max-width: 100%; height: auto; display: block; margin: auto; }
 sub { font-size: .75em; vertical-align: baseline; opacity: .75; }
 """
@@ -111,7 +112,9 @@ def _html(block: Block) -> str:
             return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
         case Figure(_, svg, alt):
             picture = svg[svg.index("<svg") :]
-            return f'<figure role="img" aria-label="{html.escape(alt)}">{picture}</figure>'
+            caption = html.escape(alt)
+            words = f"<figcaption>{caption}</figcaption>"
+            return f'<figure role="img" aria-label="{caption}">{picture}{words}</figure>'
 
 
 def _inline(text: str) -> str:

@@ -141,6 +141,17 @@ def night_parts(reports: Mapping[str, Report], part: str, names: Iterable[str], 
     return Table(("model", *columns), tuple(rows))
 
 
+def night_budgets(reports: Mapping[str, Report]) -> Table:
+    """What the lowest threshold within a budget of false alerts finds; chosen on the same nights."""
+    budgets = list(dict.fromkeys(b for r in reports.values() for b in r.get("threshold_for_budget") or {}))
+    rows = []
+    for name, report in reports.items():
+        found = [(report.get("threshold_for_budget") or {}).get(budget) for budget in budgets]
+        cells = [f"{f['episode_recall']:.3f} at {f['threshold']:.3f}" if f else NOTHING for f in found]
+        rows.append((f"`{name}`", *cells))
+    return Table(("model", *budgets), tuple(rows))
+
+
 def _part(row: Mapping[str, Any] | None, figure: str) -> str:
     value = (row or {}).get(figure)
     if value is None:

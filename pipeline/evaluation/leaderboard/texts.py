@@ -3,14 +3,19 @@
 INTRODUCTION = (
     "Every model of this task that people use, trained and judged here in one harness. Generated from the "
     "result files in `benchmarks/results` by `python -m pipeline evaluate leaderboard`; no number is typed "
-    "by hand, and the commands under each part measure its numbers again. In small type: 95 % intervals by "
-    "donor or original recording, or Poisson intervals for false alerts."
+    "by hand, and the commands under each part measure its numbers again (`python -m pipeline evaluate again` "
+    "runs them and names what differs). In small type: 95 % intervals by donor or original recording, or "
+    "Poisson intervals for false alerts."
 )
 NIGHTS = (
     "Nights made from sources that the judged detector never heard: cries of one donor per episode in a "
     "simulated room, over backgrounds, among other sounds, with exact truth. A monitor is only as good as "
     "what happens in such hours: **episodes found**, and **false alerts per 24 h of cry-free sound**. Each "
     "model stands at its own threshold."
+)
+BUDGETS = (
+    "Episodes found at the lowest threshold that keeps within a budget of false alerts. These thresholds "
+    "were chosen on the very nights they are reported on, for every model alike, so they flatter all of them."
 )
 CLIPS = (
     "Sources are left out in folds; a fold is judged by models that heard nothing of it. Figures are means "
