@@ -67,15 +67,17 @@ def pictures(waves: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def changed(waves: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Each wave shifted in time by up to a second (what leaves at one end is gone), louder or softer by up to
-    6 dB, with white noise 15 to 40 dB below it."""
+    6 dB, with white noise 15 to 40 dB below it (each its own stretch of twice as much)."""
     out = np.zeros_like(waves)
+    noise = rng.standard_normal(2 * SAMPLES, dtype=np.float32)
     for wave, target in zip(waves, out, strict=True):
         shift = int(rng.uniform(-SHIFT_S, SHIFT_S) * SAMPLE_RATE)
         moved = slice(max(shift, 0), SAMPLES + min(shift, 0))
         target[moved] = wave[max(-shift, 0) : SAMPLES - max(shift, 0)]
         target *= 10 ** (rng.uniform(-GAIN_DB, GAIN_DB) / 20)
-        level = np.sqrt(np.mean(np.square(target))) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
-        target += level * rng.standard_normal(SAMPLES, dtype=np.float32)
+        level = np.sqrt(target @ target / SAMPLES) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
+        start = int(rng.integers(0, SAMPLES))
+        target += np.float32(level) * noise[start : start + SAMPLES]
     return out
 
 
@@ -87,7 +89,7 @@ class SpectroCnn(DeepModel):
     """
 
     name = "spectrocnn"
-    recipe = "1"
+    recipe = "2"
     about = (
         "A small convolutional network on a spectrogram of 8 s shrunk to 32×32, after TensorFlow's audio "
         "tutorial, with real-time augmentation (time shift, gain, noise)."
