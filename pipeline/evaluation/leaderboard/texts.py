@@ -3,9 +3,9 @@
 INTRODUCTION = (
     "Every model of this task that people use, trained and judged here in one harness. Generated from the "
     "result files in `benchmarks/results` by `python -m pipeline evaluate leaderboard`; no number is typed "
-    "by hand, and the commands under each part measure its numbers again (`python -m pipeline evaluate again` "
-    "runs them and names what differs). In small type: 95 % intervals by donor or original recording, or "
-    "Poisson intervals for false alerts."
+    "by hand, and the commands under each part measure its numbers again (`python -m pipeline evaluate "
+    "again` runs them and names what differs). In small type: 95 % intervals by donor or original recording, "
+    "or Poisson intervals for false alerts."
 )
 NIGHTS = (
     "Nights made from sources that the judged detector never heard: cries of one donor per episode in a "
