@@ -84,6 +84,7 @@ class Programme:
         names = tuple(dict.fromkeys(self.backgrounds))
         for name in names:
             require_background(name, sounds)
+        for name in names:
             having = [m for m in sounds if name in m.backgrounds]
             each = self._long_enough(self.hours * 3600 / len(names) / len(having), "hours")
             options = NightOptions(
