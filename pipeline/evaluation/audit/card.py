@@ -78,8 +78,10 @@ def section(report: Mapping[str, Any]) -> str:
         for one in checks
         if one["severity"] in _TOLD
     ]
-    clear = [md(one["title"]) for one in checks if one["severity"] == "clear"]
-    skipped = [md(one["title"]) for one in checks if one["severity"] == "skipped"]
+    clear, skipped = (
+        [md(one["title"].split(":")[0].split(" (")[0]) for one in checks if one["severity"] == severity]
+        for severity in ("clear", "skipped")
+    )
     parts = [
         TITLE,
         "",
