@@ -127,24 +127,22 @@ def listen(
     most = round(stretch_s * SAMPLE_RATE)
     kept = np.zeros(0, np.float32)
     parts: list[NDArray[np.float64]] = []
-    heard: Timeline | None = None
     for block in blocks:
         kept = np.concatenate([kept, np.asarray(block, np.float32)])
         while len(kept) >= most:
             heard = model.timeline(kept[:most])
             hop, window = _in_samples(model.name, heard)
-            full = (most - window) // hop + 1
+            # All full windows but the last: YAMNet's front end looks 15 ms beyond what a window stands for.
+            full = (most - window) // hop
             if window > most // 2 or full < 1:
                 raise SettingsError(
                     f"Windows of {heard.window_s:g} s are too long for '{model.name}' to stream."
                 )
             parts.append(heard.scores[:full])
             kept = kept[full * hop :]
-    hop, window = _in_samples(model.name, heard) if heard else (1, 0)
-    if heard is None or len(kept) > max(window - hop, 0):
-        heard = model.timeline(kept)
-        parts.append(heard.scores)
-    return Timeline(np.concatenate(parts), heard.hop_s, heard.window_s)
+    # At least the last full window is left.
+    heard = model.timeline(kept)
+    return Timeline(np.concatenate([*parts, heard.scores]), heard.hop_s, heard.window_s)
 
 
 def _in_samples(name: str, timeline: Timeline) -> tuple[int, int]:
