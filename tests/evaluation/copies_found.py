@@ -22,6 +22,7 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio import load
+from pipeline.errors import AudioError
 from pipeline.evaluation.audit.confirm import confirmed
 from pipeline.evaluation.audit.dataset import AudioSet, Item, read_set
 from pipeline.evaluation.audit.gather import Sounds, gather
@@ -83,15 +84,18 @@ def chosen(found: AudioSet) -> tuple[list[Item], list[Item]]:
     altered = []
     for members in sources.values():
         rng.shuffle(members)
-        long = [item for item in members[:60] if 2.5 < soundfile_seconds(item.path) < 40]
-        altered += long[:EACH]
+        altered += [item for item in members[:60] if 2.5 < seconds_of(item.path) < 40][:EACH]
     taken = {item.name for item in altered}
     rest = [item for item in found.items if item.name not in taken]
     return rng.sample(rest, BASE - len(altered)) + altered, altered
 
 
-def soundfile_seconds(path: Path) -> float:
-    return len(load(path).samples) / planted.RATE
+def seconds_of(path: Path) -> float:
+    """Length; 0 of what cannot be used."""
+    try:
+        return len(load(path).samples) / planted.RATE
+    except AudioError:
+        return 0.0
 
 
 def main(data: Path) -> None:

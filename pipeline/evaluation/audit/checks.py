@@ -140,7 +140,7 @@ def shortcut(name: str, found: Mapping[str, Any], line: float) -> Check:
     id_ = "shortcut-" + name.replace(" ", "-")
     title = f"Label from {name}" + ("" if name == TOGETHER else " alone")
     by_class = found["by_class"]
-    best = max(by_class, key=lambda k: by_class[k]["auc"], default=None)
+    best = max(found["over"] or by_class, key=lambda k: by_class[k]["auc"], default=None)
     told = f"mean AUC {found['auc']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
     if best is not None and len(by_class) > 2:
         row = by_class[best]

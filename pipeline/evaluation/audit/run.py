@@ -230,8 +230,8 @@ def _leftovers(sounds: Sounds, classes: tuple[str, ...], plots: Mapping[str, Any
                 "one-group-classes",
                 "Classes that come from one group only",
                 "note",
-                f"{checks.count(len(single), 'class', 'classes')} of {len(classes)} come from a single "
-                f"group: {named}" + (f" and {len(single) - 6} more." if len(single) > 6 else "."),
+                f"{len(single)} of {len(classes)} classes: {named}"
+                + (f" and {len(single) - 6} more." if len(single) > 6 else "."),
                 "Nothing can tell such a class from its donor, room or recorder. Record others.",
                 {"classes": single},
             )
@@ -243,7 +243,7 @@ def _leftovers(sounds: Sounds, classes: tuple[str, ...], plots: Mapping[str, Any
                 "silent",
                 "Recordings of digital silence",
                 "note",
-                f"{checks.count(len(silent), 'recording')} hold nothing but zeros.",
+                f"{checks.count(len(silent), 'recording')} with nothing but zeros.",
                 "They are equal to each other and to any other silence; they were left out of the search for "
                 "copies.",
                 {"recordings": len(silent)},

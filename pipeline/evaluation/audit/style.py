@@ -48,6 +48,7 @@ th { color:var(--soft); font-weight:600; }
 .examples { margin:.6rem 0; }
 td.cell, th[scope=col] { text-align:right; padding-right:.5rem; }
 th[scope=col] { white-space:nowrap; }
+th[scope=row] { min-width:9rem; }
 td.cell { background:color-mix(in srgb, var(--mark) calc(var(--share) * .4), transparent); }
 figure { margin:1.4rem 0; }
 figcaption { color:var(--soft); font-size:.88rem; margin-top:.5rem; }
