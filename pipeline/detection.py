@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
@@ -110,16 +109,16 @@ class DetectorHead:
     def score_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Scores of a stream of embedding blocks; concatenated they equal ``scores`` of the whole."""
         window = int(self.window)
-        kept: deque[FloatArray] = deque(maxlen=window - 1)
+        kept = np.empty((0, EMBEDDING_SIZE), np.float32)
         complete = False
         for block in blocks:
-            frames = np.concatenate([np.asarray(kept, dtype=np.float32).reshape(-1, EMBEDDING_SIZE), block])
+            frames = np.concatenate([kept, np.asarray(block, dtype=np.float32)])
             if len(frames) >= window:
                 complete = True
                 yield self.scores(frames)
-            kept.extend(frames[-(window - 1) :] if window > 1 else ())
-        if not complete and kept:
-            yield self.scores(np.asarray(kept))
+            kept = frames[max(0, len(frames) - (window - 1)) :]
+        if not complete and len(kept):
+            yield self.scores(kept)
 
     def rules(self, threshold: float | None = None) -> EpisodeRules:
         """How window scores become episodes at a threshold (the shipped one by default)."""

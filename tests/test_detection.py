@@ -102,6 +102,8 @@ def test_extreme_sound_gives_a_score_all_the_same(head: DetectorHead) -> None:
 @example(count=1, at=[], window=3)
 @example(count=2, at=[1], window=3)
 @example(count=3, at=[1, 2], window=3)
+@example(count=3, at=[1, 1], window=3)
+@example(count=2, at=[1], window=4)
 def test_a_stream_scores_as_the_whole(count: int, at: list[int], window: int, head: DetectorHead) -> None:
     mine = replace(head, window=np.array(window))
     embeddings = frames(count, seed=count)

@@ -27,7 +27,7 @@ from pipeline.training.detector_recipe import Windows
 
 # Frames of a window: 1.44, 1.92 and 2.40 s.
 WINDOWS = (2, 3, 4)
-_VERSION = 2  # raise when recipe or grid change in a way the key does not show
+_VERSION = 3  # raise when recipe or grid change in a way the key does not show
 
 Progress = Callable[[str, int, int], None]
 

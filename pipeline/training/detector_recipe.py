@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from pipeline.detection import FEATURES, DetectorHead, window_features
 from pipeline.errors import DataError
 from pipeline.training.bank import BankPass, Entry
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
 
 # Frames of a window unless :mod:`pipeline.training.detector_choice` chose another length.
 WINDOW_FRAMES = 3
@@ -25,6 +29,12 @@ PENALTY = 0.003
 # YAMNet's crying score (best of its three classes, on the clean stretch) from which a window teaches "cry".
 CRY_EVIDENCE = 0.5
 PCA_ROWS = 12_000
+# One direction more than the components: what YAMNet's own class for a baby's cry makes of the embedding,
+# learned from its scores. It knows more babies than any labelled set here, so its weight is hardly penalised.
+TEACHER_ROWS = 30_000
+TEACHER_RIDGE = 1e-3
+TEACHER_SPREAD = 10.0
+_LEAST_SCORE = 1e-4
 # Figures of the mixed tests stay honest only if these backgrounds teach nothing.
 UNSEEN_BACKGROUNDS = "speech_commands_noise"
 # Uploads of one campaign by the same donors: they are left out together.
@@ -51,6 +61,7 @@ class Windows:
         entry, partner: (n,) int, index of the clip and of the clip mixed in (-1: none).
         evidence: (n,) float32, YAMNet's best crying score on the clean stretch.
         plain: (n,) float32, YAMNet's "Baby cry, infant cry" on the sound as heard, best frame of the window.
+        teacher: (n,) float32, log-odds of the same class, mean over the frames of the window.
         frames: frames per window.
     """
 
@@ -60,11 +71,16 @@ class Windows:
     partner: NDArray[np.int64]
     evidence: NDArray[np.float32]
     plain: NDArray[np.float32]
+    teacher: NDArray[np.float32]
     frames: int
 
 
 def _best_in_window(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
     return np.lib.stride_tricks.sliding_window_view(values, min(window, len(values))).max(axis=1)
+
+
+def _mean_in_window(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
+    return np.lib.stride_tricks.sliding_window_view(values, min(window, len(values))).mean(axis=1)
 
 
 def windows_of(heard: BankPass, embeddings: np.ndarray, window: int = WINDOW_FRAMES) -> Windows:
@@ -75,13 +91,16 @@ def windows_of(heard: BankPass, embeddings: np.ndarray, window: int = WINDOW_FRA
     """
     counts = [max(1, e.frames - window + 1) for e in heard.examples]
     features = np.empty((sum(counts), FEATURES), np.float16)
-    evidence, plain = np.empty((2, sum(counts)), np.float32)
+    evidence, plain, teacher = np.empty((3, sum(counts)), np.float32)
     done = 0
     for example, count in zip(heard.examples, counts, strict=True):
         rows, part = slice(example.start, example.start + example.frames), slice(done, done + count)
         features[part] = window_features(np.asarray(embeddings[rows], np.float32), window)
         evidence[part] = _best_in_window(np.asarray(heard.clean_scores[rows], np.float32).max(axis=1), window)
-        plain[part] = _best_in_window(np.asarray(heard.scores[rows, 1], np.float32), window)
+        cry = np.asarray(heard.scores[rows, 1], np.float32)
+        plain[part] = _best_in_window(cry, window)
+        odds = np.clip(cry, _LEAST_SCORE, 1 - _LEAST_SCORE)
+        teacher[part] = _mean_in_window(np.log(odds / (1 - odds)), window)
         done += count
     entries = np.array([e.entry for e in heard.examples])
     partners = np.array([e.partner for e in heard.examples])
@@ -92,6 +111,7 @@ def windows_of(heard: BankPass, embeddings: np.ndarray, window: int = WINDOW_FRA
         np.repeat(partners, counts),
         evidence,
         plain,
+        teacher,
         window,
     )
 
@@ -168,6 +188,8 @@ def fit_head(
 ) -> DetectorHead:
     """Fit StandardScaler, PCA and logistic regression; the head is not calibrated yet.
 
+    The regression sees one axis beside the components: :func:`teacher_direction`.
+
     Args:
         banned: (entries,) bool, clips that must teach nothing.
     """
@@ -178,28 +200,51 @@ def fit_head(
     chosen = [(w, *teaching_rows(w, entries, banned)) for w in passes]
     y = np.concatenate([cry[rows] for _, rows, cry in chosen])
     x = np.concatenate([w.features[rows] for w, rows, _ in chosen])
+    t = np.concatenate([w.teacher[rows] for w, rows, _ in chosen])
     sample = np.random.default_rng(0).choice(len(x), min(PCA_ROWS, len(x)), replace=False)
     scaler = StandardScaler()
     for start in range(0, len(x), 8192):  # float16 on the way in: never the whole as float64
         scaler.partial_fit(x[start : start + 8192].astype(np.float32))
     pca = PCA(min(COMPONENTS, len(sample) - 1), svd_solver="randomized", random_state=0)
     pca.fit(scaler.transform(x[np.sort(sample)].astype(np.float32)))
-    z = np.concatenate(
-        [pca.transform(scaler.transform(x[i : i + 8192].astype(np.float32))) for i in range(0, len(x), 8192)]
-    )
-    spread = z.std()  # one number for all: the penalty then means the same for any embedder
+    direction = teacher_direction(x, t, scaler)
+    axes = np.vstack([pca.components_, direction])
+    parts = (scaler.transform(x[i : i + 8192].astype(np.float32)) for i in range(0, len(x), 8192))
+    z = np.concatenate([(part - pca.mean_) @ axes.T for part in parts])
+    # One number for all components: the penalty then means the same for any embedder.
+    spread = np.append(np.full(len(pca.components_), z[:, :-1].std()), z[:, -1].std() / TEACHER_SPREAD)
     model = LogisticRegression(C=PENALTY, class_weight="balanced", max_iter=500).fit(z / spread, y)
     return DetectorHead(
         scaler_mean=scaler.mean_,
         scaler_scale=scaler.scale_,
         pca_mean=pca.mean_.astype(np.float64),
-        pca_components=pca.components_.astype(np.float64),
+        pca_components=axes.astype(np.float64),
         coefficients=model.coef_[0] / spread,
         intercept=np.array(model.intercept_[0]),
         calibration=np.array([1.0, 0.0]),
         threshold=np.array(0.5),
         window=np.array(passes[0].frames),
     )
+
+
+def teacher_direction(
+    x: NDArray[np.float16], log_odds: NDArray[np.float32], scaler: StandardScaler
+) -> NDArray[np.float64]:
+    """Along which scaled features YAMNet's log-odds of a baby's cry rise, by ridge regression.
+
+    Args:
+        x: (n, 2048) features of windows; log_odds: (n,) of its class on the same sound.
+
+    Returns:
+        (2048,) of length 1.
+    """
+    rows = np.sort(np.random.default_rng(1).choice(len(x), min(TEACHER_ROWS, len(x)), replace=False))
+    scaled = scaler.transform(x[rows].astype(np.float32))
+    products = (scaled.T @ scaled).astype(np.float64)
+    ridge = TEACHER_RIDGE * np.trace(products) / len(products)
+    target = log_odds[rows] - log_odds[rows].mean()
+    direction = np.linalg.solve(products + ridge * np.eye(len(products)), scaled.T @ target)
+    return direction / np.linalg.norm(direction)
 
 
 def clip_scores(windows: Windows, window_scores: NDArray[np.floating]) -> NDArray[np.float64]:
