@@ -19,6 +19,7 @@ from pipeline.evaluation.audit import Report, audit
 from pipeline.evaluation.audit.confirm import SHARP, phase_peak
 from pipeline.evaluation.audit.fingerprint import band_energies, compare
 from pipeline.evaluation.audit.names import base_of, families
+from pipeline.evaluation.audit.neighbours import landmark_candidates
 
 Audit = Callable[..., dict[str, Any]]
 
@@ -67,6 +68,15 @@ def test_no_other_pair_is_taken_for_a_copy(copied: Report) -> None:
     assert found["numbers"]["pairs_apart"] == len(ALTERED)
     changes = {change for change in found["numbers"]["by_change"] if change != "as it is"}
     assert changes == {"speed x1.1"}, "what was done to the faster copy is told"
+
+
+@pytest.mark.parametrize("name", ["mp3", "quiet", "trimmed", "resampled"])
+def test_the_fingerprint_alone_leads_to_a_copy(copied: Report, name: str) -> None:
+    """In a large set a copy need not be among the nearest neighbours."""
+    assert copied.sounds is not None
+    sound = {item.name: int(sound) for item, sound in zip(copied.sounds.items, copied.sounds.of, strict=True)}
+    pairs = landmark_candidates(copied.sounds.evidence, lambda what, done, total: None).tolist()
+    assert [sound[f"{list(ALTERED).index(name):02d}.wav"], sound[f"{name}.wav"]] in pairs
 
 
 def test_two_performances_of_one_tune_are_no_copies(shared: Path) -> None:
