@@ -20,10 +20,14 @@ from typing import Any
 
 from pipeline.artifacts import open_artifact
 from pipeline.errors import ArtifactError, CryError
+from pipeline.evaluation.leaderboard import card
+from pipeline.evaluation.leaderboard.document import Text, to_markdown
+from pipeline.evaluation.leaderboard.results import read
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 ARTIFACTS = ROOT / "artifacts"
+RESULTS = ROOT / "benchmarks" / "results"
 
 FIGURES = {
     "auc": "AUC",
@@ -195,6 +199,30 @@ def reason_block(artifacts: Path) -> str:
     return "\n".join(lines)
 
 
+def night_block(artifacts: Path) -> str:
+    """Every model over hours of made-up night."""
+    from pipeline.evaluation.leaderboard.tables import nights
+
+    reports = card.ordered(read(RESULTS, artifacts).night)
+    # The same nights for all of them: one command, unless a model was measured otherwise.
+    commands = {str(r["command"]).replace(f"--model {name}", "--model MODELS") for name, r in reports.items()}
+    one = {"": {"command": command.replace("MODELS", ",".join(reports))} for command in commands}
+    last = card.commands(one if len(commands) == 1 else reports)
+    return to_markdown([nights(reports), *last], "docs").rstrip("\n")
+
+
+def zoo_block(artifacts: Path) -> str:
+    """Every model of reasons under every protocol."""
+    from pipeline.evaluation.leaderboard.tables import reasons_by_protocol
+
+    reports = read(RESULTS, artifacts).reasons
+    blocks = [
+        reasons_by_protocol(reports, "accuracy"),
+        Text("Macro-F1, to which rare reasons count as much:"),
+    ]
+    return to_markdown([*blocks, reasons_by_protocol(reports, "macro_f1")], "docs").rstrip("\n")
+
+
 def sample_block(artifacts: Path) -> str:
     """One line of JSON lines, broken into a line per key: the first synthesised cry that is heard."""
     from pipeline import CryPipeline
@@ -224,6 +252,8 @@ def _commands(commands: Any) -> list[str]:
 
 # The sample needs the models to run; the other blocks are read from manifests.
 BLOCKS: dict[str, Callable[[Path], str]] = {
+    "night-figures": night_block,
+    "zoo-figures": zoo_block,
     "detection-figures": detection_block,
     "threshold-figures": threshold_block,
     "reason-figures": reason_block,
