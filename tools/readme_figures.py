@@ -206,8 +206,8 @@ def night_block(artifacts: Path) -> str:
     reports = card.ordered(read(RESULTS, artifacts).night)
     # The same nights for all of them: one command, unless a model was measured otherwise.
     commands = {str(r["command"]).replace(f"--model {name}", "--model MODELS") for name, r in reports.items()}
-    one = {"": {"command": command.replace("MODELS", ",".join(reports))} for command in commands}
-    last = card.commands(one if len(commands) == 1 else reports)
+    joined = {"all": {"command": min(commands).replace("MODELS", ",".join(reports))}}
+    last = card.commands(joined if len(commands) == 1 else reports)
     return to_markdown([nights(reports), *last], "docs").rstrip("\n")
 
 
