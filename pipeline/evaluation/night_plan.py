@@ -192,7 +192,11 @@ def _crying(
         if stretches:
             break
     else:
-        raise DataError(f"No cry of {', '.join(sounds.sources)} holds enough crying to be heard.")
+        raise DataError(
+            f"No night can be made of fold {sounds.fold} ({', '.join(sounds.sources)}): not one of its "
+            f"{sum(map(len, sounds.cries.values()))} cries holds a second of crying with a pitch. Add more "
+            "recordings of crying."
+        )
     target = min(target, _MOST_REPEATS * sum(b - a for _, a, b in stretches))
     order = _deck(stretches, rng)
     pieces: list[Piece] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from pipeline import cli
 from pipeline.embedding.yamnet import YamnetEmbedder
 from pipeline.evaluation import night, night_hearing
+from pipeline.evaluation.night_judges import model_names
 from pipeline.evaluation.night_truth import Truth, read_rttm
 from pipeline.zoo import yamnet_class
 from pipeline.zoo.level import Level
@@ -286,6 +288,29 @@ def test_a_folder_that_is_not_there_or_holds_no_cries(
     ran = crylens(*SHORT)
     assert ran.status == 2
     assert "--data" in ran.err
+
+
+def test_cries_without_any_crying_in_them_make_no_night(
+    crylens: Callable[..., Ran], tmp_path: Path, data: Path
+):
+    for i, path in enumerate(sorted((data / "esc50" / "vacuum_cleaner").iterdir()) * 2):
+        folder = tmp_path / "own" / "cry" / "crying" / f"day{i}"
+        folder.mkdir(parents=True)
+        (folder / path.name).symlink_to(path.resolve())
+    words = ["--data", "own", "--hours", 0.1, "--background", "quiet", "--suite-minutes", 0]
+    ran = crylens(*words, "--model", "level")
+    assert ran.status == 2
+    assert len(ran.err.splitlines()) == 1
+    assert "holds a second of crying with a pitch" in ran.err
+
+
+def test_the_page_on_nights_names_the_ratios_and_models_there_are():
+    page = (Path(__file__).parents[2] / "docs" / "nights.md").read_text("utf-8")
+    told = re.findall(r"^\| `(\w+)`(?: and all others)? \| ([\d, ]+) \|$", page, re.MULTILINE)
+    ratios = {name: tuple(map(float, row.split(","))) for name, row in told}
+    assert ratios == {**night.USUAL_SNR_DB, "white_noise": night.NOISY_SNR_DB}
+    (models,) = re.findall(r"^Models: (.*)$", page, re.MULTILINE)
+    assert set(re.findall(r"`([\w-]+)`", models)) == set(model_names())
 
 
 def test_a_run_goes_on_from_what_was_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
