@@ -38,7 +38,7 @@ def to_html(data: Mapping[str, Any]) -> str:
             "<h2>What was found</h2>" if told else "",
             *(_section(one) for one in told),
             "<h2>Plots</h2>",
-            *_charts(data["plots"]),
+            *_charts(data["plots"], len(data["data"]["labels"])),
             "<h2>Looked for and not found, or not checked</h2>" if rest else "",
             f'<ul class="rest">{"".join(_line(one) for one in rest)}</ul>' if rest else "",
             _footer(data),
@@ -114,7 +114,7 @@ def _line(one: Mapping[str, Any]) -> str:
     return f'<li class="{one["severity"]}">{_tag(one)} {escape(one["title"])}{told}</li>'
 
 
-def _charts(found: Mapping[str, Any]) -> list[str]:
+def _charts(found: Mapping[str, Any], classes: int) -> list[str]:
     charts = []
     if found["shortcuts"] and found["shortcuts"]["traits"]:
         charts.append(plots.auc_chart(found["shortcuts"]))
@@ -122,7 +122,7 @@ def _charts(found: Mapping[str, Any]) -> list[str]:
         charts.append(plots.gap_chart(found["gap"]))
     if found["sources"]:
         charts.append(plots.source_table(found["sources"]))
-    return [*charts, plots.trait_charts(found["traits"])]
+    return [*charts, plots.trait_charts(found["traits"], classes)]
 
 
 def _footer(data: Mapping[str, Any]) -> str:

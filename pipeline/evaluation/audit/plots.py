@@ -93,12 +93,20 @@ _UNITS = {
 }
 
 
-def trait_charts(traits: Figures) -> str:
-    """Boxes (5, 25, 50, 75, 95 %) of each trait by class, each chart on a scale of its own."""
-    return "".join(_trait_chart(name, by_class) for name, by_class in traits.items())
+def trait_charts(traits: Figures, classes: int) -> str:
+    """Boxes (5, 25, 50, 75, 95 %) of each trait by class, each chart on a scale of its own.
+
+    Args:
+        classes: how many there are; the largest are drawn.
+    """
+    caption = "Dot: median; bar: the middle half of the recordings; thin line: 5 to 95 %."
+    shown = min((len(by_class) for by_class in traits.values()), default=0)
+    if classes > shown:
+        caption += f" The {shown} largest of {classes} classes."
+    return "".join(_trait_chart(name, by_class, caption) for name, by_class in traits.items())
 
 
-def _trait_chart(name: str, by_class: Mapping[str, Sequence[float]]) -> str:
+def _trait_chart(name: str, by_class: Mapping[str, Sequence[float]], caption: str) -> str:
     unit, divisor = _UNITS[name]
     values = {label: [value / divisor for value in found] for label, found in by_class.items()}
     low, high = min(v[0] for v in values.values()), max(v[4] for v in values.values())
@@ -116,7 +124,7 @@ def _trait_chart(name: str, by_class: Mapping[str, Sequence[float]]) -> str:
         for label, v in values.items()
     )
     scale = _ticks([(low, f"{low:.3g}"), (low + span, f"{low + span:.3g} {unit}")], low, low + span)
-    return _figure(f"{name.capitalize()} by class, {unit}", rows + scale, "")
+    return _figure(f"{name.capitalize()} by class, {unit}", rows + scale, caption)
 
 
 def _figure(title: str, inner: str, caption: str) -> str:
