@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pipeline"
-OUTER = {"training", "evaluation", "zoo", "service", "monitor", "pages", "cli", "cli_train", "cli_console"}
+ROOMS_OUTSIDE = {"training", "evaluation", "zoo", "service", "monitor", "pages"}
+OUTER = ROOMS_OUTSIDE | {path.stem for path in PACKAGE.glob("cli*.py")}
 # The rooms that decide what is said about a sound, with the private files beside them.
 CORE = [
     path
