@@ -20,7 +20,7 @@ from typing import Any
 
 from pipeline.artifacts import open_artifact
 from pipeline.errors import ArtifactError, CryError
-from pipeline.evaluation.leaderboard import card
+from pipeline.evaluation.leaderboard import card, texts
 from pipeline.evaluation.leaderboard.document import Text, to_markdown
 from pipeline.evaluation.leaderboard.results import read
 
@@ -201,14 +201,15 @@ def reason_block(artifacts: Path) -> str:
 
 def night_block(artifacts: Path) -> str:
     """Every model over hours of made-up night."""
-    from pipeline.evaluation.leaderboard.tables import nights
+    from pipeline.evaluation.leaderboard.tables import night_budgets, nights
 
     reports = card.ordered(read(RESULTS, artifacts).night)
     # The same nights for all of them: one command, unless a model was measured otherwise.
     commands = {str(r["command"]).replace(f"--model {name}", "--model MODELS") for name, r in reports.items()}
     joined = {"all": {"command": min(commands).replace("MODELS", ",".join(reports))}}
     last = card.commands(joined if len(commands) == 1 else reports)
-    return to_markdown([nights(reports), *last], "docs").rstrip("\n")
+    tables = [nights(reports), Text(texts.BUDGETS), night_budgets(reports)]
+    return to_markdown([*tables, *last], "docs").rstrip("\n")
 
 
 def zoo_block(artifacts: Path) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingsError
+from pipeline.evaluation import night_budget
 from pipeline.evaluation import night_figures as figure
 from pipeline.evaluation.events import INTERSECTION, MARGIN_S, ONSET_COLLAR_S, REFRACTORY_S
 from pipeline.evaluation.night_figures import Heard
@@ -259,12 +261,9 @@ def report_on(
     nights, suites = [h for h in heard if h.is_night], [h for h in heard if not h.is_night]
     at_own, on_suites = [n.predicted() for n in nights], [s.predicted() for s in suites]
     draw = {"draws": draws, "seed": programme.seed}
-    points = []
-    thresholds = figure.thresholds_of(nights)
-    for done, threshold in enumerate(thresholds):
-        if progress:
-            progress("thresholds", done, len(thresholds))
-        points += figure.curve(nights, [threshold])
+    tell = partial(progress, "thresholds") if progress else None
+    by_fold = night_budget.points_by_fold(nights, figure.thresholds_of(nights), tell)
+    points = night_budget.pooled(nights, by_fold)
     false, by_label = figure.causes([*nights, *suites], [*at_own, *on_suites])
     return {
         "nights": {
@@ -296,6 +295,10 @@ def report_on(
         "at_threshold": {f"{t:g}": p for t in figure.ALWAYS for p in points if p["threshold"] == t},
         "threshold_for_budget": {
             name: figure.threshold_for(points, budget) for name, budget in figure.BUDGETS.items()
+        },
+        "chosen_elsewhere": {
+            name: night_budget.chosen_elsewhere(nights, suites, by_fold, budget, **draw)
+            for name, budget in figure.BUDGETS.items()
         },
         "missed": figure.misses(nights, at_own),
         "false_alerts": false,

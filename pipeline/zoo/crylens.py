@@ -24,9 +24,15 @@ from pipeline.zoo.listening import Listener
 
 
 class Crylens(Listener):
-    """A detector head on an embedding."""
+    """A detector head on an embedding.
+
+    Attributes:
+        embedding: "yamnet" or "student".
+        mean_s: log-odds are averaged over this long before anything is decided; 0 decides on single windows.
+    """
 
     embedding: str
+    mean_s: float = 0.0
 
     def __init__(
         self,
@@ -82,7 +88,8 @@ class Crylens(Listener):
         parts = self.head.score_blocks(
             np.asarray(embeddings[i : i + 4096], np.float32) for i in range(0, len(embeddings), 4096)
         )
-        return Timeline(np.concatenate(list(parts)).astype(np.float64), FRAME_HOP_S, self.head.window_s)
+        scores = np.concatenate(list(parts)).astype(np.float64)
+        return averaged(Timeline(scores, FRAME_HOP_S, self.head.window_s), self.mean_s)
 
     def fit(
         self,
@@ -152,6 +159,22 @@ class Crylens(Listener):
         return model
 
 
+def averaged(timeline: Timeline, mean_s: float) -> Timeline:
+    """The timeline of longer windows: the mean log-odds of the ones in each stretch of ``mean_s`` seconds.
+
+    A sound shorter than that has one window, the mean of all it has.
+    """
+    count = min(max(1, round(mean_s / timeline.hop_s)), len(timeline.scores))
+    if count == 1:
+        return timeline
+    odds = np.clip(timeline.scores, 1e-9, 1 - 1e-9)
+    sums = np.cumsum(np.concatenate([[0.0], np.log(odds / (1 - odds))]))
+    means = (sums[count:] - sums[:-count]) / count
+    return Timeline(
+        1 / (1 + np.exp(-means)), timeline.hop_s, timeline.window_s + (count - 1) * timeline.hop_s
+    )
+
+
 class CrylensYamnet(Crylens):
     """Our detector on YAMNet's embedding."""
 
@@ -170,4 +193,22 @@ class CrylensStudent(Crylens):
     )
 
 
-MODELS = {model.name: model for model in (CrylensYamnet, CrylensStudent)}
+class CrylensYamnet20s(CrylensYamnet):
+    """Our detector on YAMNet's embedding, deciding every 0.48 s on the last 20 s."""
+
+    name = "crylens-yamnet-20s"
+    mean_s = 20.0
+    about = "Our own detector on YAMNet's embedding, its log-odds averaged over 20 s: slower and surer."
+
+
+class CrylensStudent20s(CrylensStudent):
+    """Our detector on the bundled embedding, deciding every 0.48 s on the last 20 s."""
+
+    name = "crylens-student-20s"
+    mean_s = 20.0
+    about = "Our own detector on the bundled embedding, its log-odds averaged over 20 s: slower and surer."
+
+
+MODELS: dict[str, type[Crylens]] = {
+    model.name: model for model in (CrylensYamnet, CrylensStudent, CrylensYamnet20s, CrylensStudent20s)
+}

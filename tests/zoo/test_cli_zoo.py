@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.cli_zoo import classes_of, options_of
 from pipeline.errors import SettingsError
-from pipeline.training.data import read_manifest
+from pipeline.training.data import Clip, read_manifest
 from pipeline.zoo import registry
 from pipeline.zoo.base import Example
 
@@ -24,35 +25,45 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture(scope="module")
-def few(separable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four recordings of each kind, a folder each."""
-    root = tmp_path_factory.mktemp("few")
-    for label in ("wailing", "cleaning"):
-        for i, clip in enumerate([c for c in read_manifest(separable) if c.label == label][:4]):
-            (root / label / str(i)).mkdir(parents=True)
-            (root / label / str(i) / "cut.wav").symlink_to(clip.path)
+def linked(clips: list[Clip], root: Path) -> Path:
+    """A folder for each label, and in it one for each recording."""
+    for i, clip in enumerate(clips):
+        (root / clip.label / str(i)).mkdir(parents=True)
+        (root / clip.label / str(i) / "cut.wav").symlink_to(clip.path)
     return root
 
 
-def test_train_writes_a_model_that_answers(few: Path, separable: Path, tmp_path: Path) -> None:
-    result = run(app, ["train", "xgb336", "--data", str(few), "--set", "trees=20"], catch_exceptions=False)
+def of_each(folder: Path, first: int, end: int) -> list[Clip]:
+    """So many recordings of each label, by their place among those of the label."""
+    clips = read_manifest(folder)
+    labels = sorted({clip.label for clip in clips})
+    return [c for label in labels for c in [c for c in clips if c.label == label][first:end]]
+
+
+@pytest.fixture(scope="module")
+def few(separable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four recordings of each kind."""
+    return linked(of_each(separable, 0, 4), tmp_path_factory.mktemp("few"))
+
+
+def test_train_writes_a_model_that_answers(separable: Path, tmp_path: Path) -> None:
+    data = linked(of_each(separable, 0, 10), tmp_path / "most")
+    result = run(app, ["train", "xgb336", "--data", str(data), "--set", "trees=20"], catch_exceptions=False)
     assert result.exit_code == 0
     folder = tmp_path / "build" / "zoo" / "xgb336"
     model = registry.load("xgb336", folder)
     assert model.classes == ("cleaning", "wailing")
     assert model.options["trees"] == 20
-    examples = [Example(clip) for clip in read_manifest(separable)[::4]]
-    said = [model.classes[k] for k in model.scores(examples, cache=tmp_path).argmax(axis=1)]
-    assert sum(a == e.clip.label for a, e in zip(said, examples, strict=True)) >= len(examples) - 1
-    assert json.loads((folder / "manifest.json").read_text())["training"]["recordings"] == 8
+    unheard = [Example(clip) for clip in of_each(separable, 10, 14)]
+    said = [model.classes[k] for k in model.scores(unheard, cache=tmp_path).argmax(axis=1)]
+    assert sum(a == e.clip.label for a, e in zip(said, unheard, strict=True)) >= len(unheard) - 1
+    assert json.loads((folder / "manifest.json").read_text())["training"]["recordings"] == 20
 
 
-def test_only_the_classes_that_were_named(few: Path, tmp_path: Path) -> None:
-    (few / "third" / "0").mkdir(parents=True, exist_ok=True)
-    if not (few / "third" / "0" / "cut.wav").exists():
-        (few / "third" / "0" / "cut.wav").symlink_to((few / "wailing" / "0" / "cut.wav").resolve())
-    options = ["--data", str(few), "--classes", "wailing,cleaning", "--out", "model"]
+def test_only_the_classes_that_were_named(separable: Path, tmp_path: Path) -> None:
+    clips = of_each(separable, 0, 4)
+    data = linked([*clips, replace(clips[0], label="third")], tmp_path / "three")
+    options = ["--data", str(data), "--classes", "wailing,cleaning", "--out", "model"]
     assert run(app, ["train", "prior", *options]).exit_code == 0
     assert registry.load("prior", tmp_path / "model").classes == ("cleaning", "wailing")
 

@@ -26,7 +26,8 @@ SUITES = {
 }
 # Best known first; whatever else has results follows by name.
 ORDER = (
-    "crylens-yamnet", "crylens-student", "yamnet-class", "yamnet-crying-max", "melcnn4s", "level",
+    "crylens-yamnet", "crylens-student", "crylens-yamnet-20s", "crylens-student-20s",
+    "yamnet-class", "yamnet-crying-max", "melcnn4s", "level",
 )  # fmt: skip
 
 

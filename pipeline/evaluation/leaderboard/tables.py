@@ -116,7 +116,7 @@ def nights(reports: Mapping[str, Report]) -> Table:
             (
                 f"`{name}`",
                 cell(figures["episode_recall"]),
-                f"{alerts['value']:.1f} <sub>{alerts['low']:.1f}–{alerts['high']:.1f}</sub>",
+                _per_day(alerts),
                 f"{_number(latency['median'], 1)}, {_number(latency['p95'], 1)}",
                 _number(minutes.get("per_hour"), 2),
                 _number(figures["event_f1_onset"], 3),
@@ -142,14 +142,33 @@ def night_parts(reports: Mapping[str, Report], part: str, names: Iterable[str], 
 
 
 def night_budgets(reports: Mapping[str, Report]) -> Table:
-    """What the lowest threshold within a budget of false alerts finds; chosen on the same nights."""
-    budgets = list(dict.fromkeys(b for r in reports.values() for b in r.get("threshold_for_budget") or {}))
+    """What thresholds for one false alert per 24 h find, chosen on other folds and on the same nights."""
+    budget = "1 per 24 h"
     rows = []
     for name, report in reports.items():
-        found = [(report.get("threshold_for_budget") or {}).get(budget) for budget in budgets]
-        cells = [f"{f['episode_recall']:.3f} at {f['threshold']:.3f}" if f else NOTHING for f in found]
-        rows.append((f"`{name}`", *cells))
-    return Table(("model", *budgets), tuple(rows))
+        elsewhere = (report.get("chosen_elsewhere") or {}).get(budget)
+        cells = (NOTHING,) * 4
+        if elsewhere:
+            figures, suites = elsewhere["figures"], elsewhere["by_suite"].values()
+            alerts = [s["false_alerts_per_24h"]["count"] for s in suites]
+            hours = sum(s["hours"] for s in suites)
+            cells = (
+                cell(figures["episode_recall"]),
+                _per_day(figures["false_alerts_per_24h"]),
+                f"{_number(figures['onset_latency_s']['median'], 1)}",
+                f"{sum(alerts)} in {hours:.1f} h",
+            )
+        same = (report.get("threshold_for_budget") or {}).get(budget)
+        rows.append((f"`{name}`", *cells, cell(same["episode_recall"]) if same else NOTHING))
+    header = (
+        "model", "episodes found", "false alerts per 24 h", "onset latency s, median",
+        "false alerts in the suites", "chosen on these nights: found",
+    )  # fmt: skip
+    return Table(header, tuple(rows))
+
+
+def _per_day(alerts: Mapping[str, Any]) -> str:
+    return f"{alerts['value']:.1f} <sub>{alerts['low']:.1f}–{alerts['high']:.1f}</sub>"
 
 
 def _part(row: Mapping[str, Any] | None, figure: str) -> str:
@@ -157,5 +176,5 @@ def _part(row: Mapping[str, Any] | None, figure: str) -> str:
     if value is None:
         return NOTHING
     if figure == "false_alerts_per_24h":
-        return f"{value['value']:.1f} <sub>{value['low']:.1f}–{value['high']:.1f}</sub>"
+        return _per_day(value)
     return cell(value)
