@@ -32,6 +32,8 @@ FFT, HOP, BANDS = 1024, 256, 128
 COLUMNS = 1 + SAMPLES // HOP
 SIZE = 224
 BATCH = 16
+# Learning rates unless one is given: a head alone, and all of it, whose loss stays at chance at 1e-3.
+FROZEN_RATE, WHOLE_RATE = 1e-3, 1e-4
 GRID: dict[str, tuple[float, ...]] = {
     "rate": (1e-4, 1e-3, 1e-2),
     "width": (64, 128, 256, 512),
@@ -62,8 +64,8 @@ def mel_picture(samples: NDArray[np.float32]) -> NDArray[np.float16]:
 class CryResNet(DeepModel):
     """ResNet-18 on a 224×224 mel picture of 7 s at 8 kHz; class-weighted cross-entropy, AdamW.
 
-    Options: ``width`` (units before the last layer, 64 to 512), ``dropout``, ``rate``, ``epochs``,
-    ``patience``, ``weights`` (file with ImageNet weights in torchvision's naming; the trunk is then frozen),
+    Options: ``width`` (units before the last layer, 64 to 512), ``dropout``, ``rate`` (1e-3 for a head on a
+    frozen trunk, else 1e-4), ``epochs``, ``patience``, ``weights`` (file with ImageNet weights in torchvision's naming; the trunk is then frozen),
     ``grid`` ("full", 36 settings of rate, width and dropout, or "coarse", 6; chosen by macro-F1 on the
     validation donors, which are inside the training part), ``copies`` (learn from augmented copies too),
     ``epoch_rows`` (an epoch is that many rows at most, drawn anew each time; all by default).
@@ -83,7 +85,7 @@ class CryResNet(DeepModel):
         *,
         width: int = 512,
         dropout: float = 0.5,
-        rate: float = 1e-3,
+        rate: float | None = None,
         epochs: int = 12,
         patience: int = 6,
         weights: str | Path | None = None,
@@ -96,6 +98,7 @@ class CryResNet(DeepModel):
         Raises:
             SettingsError: an option that cannot be used.
         """
+        rate = rate if rate is not None else FROZEN_RATE if weights is not None else WHOLE_RATE
         if not 64 <= width <= 512 or not 0 <= dropout < 1 or not 0 < rate < 1:
             raise SettingsError(
                 f"cryresnet: width {width} must be 64 to 512, dropout {dropout} in [0, 1), "
