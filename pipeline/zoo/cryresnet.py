@@ -65,7 +65,8 @@ class CryResNet(DeepModel):
     """ResNet-18 on a 224×224 mel picture of 7 s at 8 kHz; class-weighted cross-entropy, AdamW.
 
     Options: ``width`` (units before the last layer, 64 to 512), ``dropout``, ``rate`` (1e-3 for a head on a
-    frozen trunk, else 1e-4), ``epochs``, ``patience``, ``weights`` (file with ImageNet weights in torchvision's naming; the trunk is then frozen),
+    frozen trunk, else 1e-4), ``epochs``, ``patience``, ``weights`` (file with ImageNet weights in
+    torchvision's naming; the trunk is then frozen),
     ``grid`` ("full", 36 settings of rate, width and dropout, or "coarse", 6; chosen by macro-F1 on the
     validation donors, which are inside the training part), ``copies`` (learn from augmented copies too),
     ``epoch_rows`` (an epoch is that many rows at most, drawn anew each time; all by default).
