@@ -17,8 +17,9 @@ BUDGETS = (
     "**At a budget.** Thresholds for at most one false alert per 24 h of cry-free sound: each fold is judged "
     "at the one that the nights of the other folds give, so no threshold has seen the night it is used on. "
     "The last column chooses on the very nights it reports on, which flatters every model alike. `-20s`: "
-    "log-odds averaged over 20 s. Other sounds of a night last up to 20 s and episodes 10 to 300 s, which "
-    "helps whoever averages; the suites are one sound after the other."
+    "log-odds averaged over 20 s (above, at a threshold that was set for single windows). "
+    "Other sounds of a night last up to 20 s and episodes 10 to 300 s, which helps whoever averages; the "
+    "suites are one sound after the other."
 )
 CLIPS = (
     "Sources are left out in folds; a fold is judged by models that heard nothing of it. Figures are means "
