@@ -34,10 +34,11 @@ class Analysis:
         duration_s: length of what was heard.
         embedder: "yamnet" or "student".
         is_cry: ``cry_probability >= threshold``; true exactly when there are episodes.
-        cry_probability: the best window's calibrated score, [0, 1]; 0 for silence.
+        cry_probability: the highest of ``window_scores``; 0 for silence.
         threshold: detection threshold in use.
         window_times: (T,) float64, centre of each scored window.
-        window_scores: (T,) float32 in [0, 1].
+        window_scores: (T,) float32 in [0, 1], as decisions are made on them: where crying goes on for long, a
+            window counts for more than by itself (:class:`pipeline.detection.Evidence`).
         episodes: when the baby cries.
         reasons: None when no cry, or when reasons were not asked for.
         warnings: what was wrong with the recording, in sentences.
@@ -182,8 +183,9 @@ class CryPipeline:
             scores = self._score(stream)
         if stream.peak < audio.SILENCE_PEAK:
             scores = np.zeros_like(scores)
+        evidence = self._head.evidence(scores)
         heard = None
-        probability = float(scores.max())
+        probability = float(evidence.max())
         if reasons == "always" or (reasons == "if_cry" and probability >= threshold):
             if position is not None:
                 source.seek(position)  # type: ignore[union-attr]
@@ -206,7 +208,7 @@ class CryPipeline:
             cry_probability=probability,
             threshold=threshold,
             window_times=np.minimum(window_times(len(scores), rules), stream.duration_s),
-            window_scores=scores,
+            window_scores=evidence,
             episodes=(),
             reasons=None,
             warnings=stream.warnings,

@@ -1,14 +1,19 @@
 """Stage 1: embeddings to cry scores.
 
 Mean and standard deviation of the embeddings over a short window (2048 numbers) → StandardScaler → PCA →
-logistic regression → calibration. The same head scores windows along the audio and, by its best window, the
+logistic regression → calibration. The same head scores windows along the audio and, by the best of them, the
 clip, so that the verdict and the timeline never contradict each other.
+
+Along longer sound a second look is taken (:class:`Evidence`): faint crying that no single window is sure of
+gives itself away by going on, where a cat or a creaking door is soon over.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
@@ -25,6 +30,11 @@ HEAD_FILE = "head.npz"
 FEATURES = 2 * EMBEDDING_SIZE
 
 FloatArray = NDArray[np.float32]
+
+# Log-odds are summed in whole steps of this size: a running sum then never drifts, however long a stream.
+_STEPS_PER_LOGIT = 2**20
+_LEAST_SCORE = 1e-6
+_ABOUT_AS_SURE = 1.0  # log-odds
 
 
 def window_features(embeddings: FloatArray, window: int) -> FloatArray:
@@ -57,6 +67,9 @@ class DetectorHead:
         calibration: (2,) slope and offset on the logit, fitted on audio of sources kept out of training.
         threshold: () shipped threshold on the calibrated score.
         window: () frames per window.
+        sustained_windows: () how many windows in a row are judged together; 0: none are.
+        sustained_gain: () how much lower than a single window's their mean log-odds may be at the threshold.
+        sustained_slope: () log-odds of the windows together per mean log-odds of each.
     """
 
     scaler_mean: NDArray[np.float64]
@@ -68,6 +81,9 @@ class DetectorHead:
     calibration: NDArray[np.float64]
     threshold: NDArray[np.float64]
     window: NDArray[np.int64]
+    sustained_windows: NDArray[np.int64]
+    sustained_gain: NDArray[np.float64]
+    sustained_slope: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         """Fold the three linear steps into one weight vector.
@@ -120,6 +136,11 @@ class DetectorHead:
         if not complete and len(kept):
             yield self.scores(kept)
 
+    def evidence(self, scores: FloatArray) -> FloatArray:
+        """What decisions on a whole recording are made on (:class:`Evidence`): (T,) scores to (T,) float32."""
+        listener = Evidence(self)
+        return np.fromiter(map(listener.push, scores.tolist()), np.float32, len(scores))
+
     def rules(self, threshold: float | None = None) -> EpisodeRules:
         """How window scores become episodes at a threshold (the shipped one by default)."""
         rules = EpisodeRules(
@@ -148,6 +169,50 @@ class DetectorHead:
                 return cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"The detector head cannot be read ({error}). Train it again.") from error
+
+
+class Evidence:
+    """Window scores as decisions are made on them, one at a time and in constant memory.
+
+    The mean log-odds of the last ``sustained_windows`` are a score of their own: they reach the shipped threshold
+    ``sustained_gain`` below it, and grow ``sustained_slope`` times as fast from there, since the mean of many
+    looks varies less than each of them. It counts where it is higher than the window's score, and only at windows
+    about as sure as the mean or surer: what was heard before does not draw out an episode that is over. Nothing
+    is judged together before so many windows were heard; clips of some seconds are judged by their windows alone.
+    """
+
+    def __init__(self, head: DetectorHead) -> None:
+        """Begin a recording or stream that ``head`` scores."""
+        self._most = int(head.sustained_windows)
+        self._gain, self._slope = float(head.sustained_gain), float(head.sustained_slope)
+        self._threshold = _logit(float(head.threshold))
+        self._kept: deque[int] = deque()
+        self._sum = 0
+
+    def push(self, score: float) -> float:
+        """Take the next window's score in [0, 1]; returns what counts at that window, never below it."""
+        score = float(score)
+        if not self._most:
+            return score
+        logit = _logit(score)
+        steps = round(logit * _STEPS_PER_LOGIT)
+        self._kept.append(steps)
+        self._sum += steps
+        if len(self._kept) > self._most:
+            self._sum -= self._kept.popleft()
+        if len(self._kept) < self._most:
+            return score
+        mean = self._sum / (self._most * _STEPS_PER_LOGIT)
+        if logit < mean - _ABOUT_AS_SURE:
+            return score
+        together = self._threshold + self._slope * (mean - self._threshold + self._gain)
+        return max(score, float(np.float32(1 / (1 + math.exp(-max(together, -60.0))))))
+
+
+def _logit(score: float) -> float:
+    """Log-odds, of scores not nearer to 0 and 1 than what float32 can tell from them."""
+    kept = min(max(score, _LEAST_SCORE), 1 - _LEAST_SCORE)
+    return math.log(kept / (1 - kept))
 
 
 def load_head(embedder: str, settings: Settings, checksum: str | None = None) -> DetectorHead:

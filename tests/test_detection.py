@@ -16,13 +16,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline import artifacts
-from pipeline.detection import FEATURES, HEAD_FILE, DetectorHead, load_head, window_features
+from pipeline.detection import FEATURES, HEAD_FILE, DetectorHead, Evidence, load_head, window_features
 from pipeline.embedding import EMBEDDING_SIZE
 from pipeline.episodes import find_episodes
 from pipeline.errors import ArtifactError
 from pipeline.settings import get_settings
 
 WINDOW = 3
+SUSTAINED, GAIN, SLOPE = 5, 2.0, 3.0
 
 
 def frames(count: int, seed: int = 0) -> np.ndarray:
@@ -56,6 +57,9 @@ def head(trained: Pipeline) -> DetectorHead:
         calibration=np.array([0.7, -0.4]),
         threshold=np.array(0.4),
         window=np.array(WINDOW),
+        sustained_windows=np.array(SUSTAINED),
+        sustained_gain=np.array(GAIN),
+        sustained_slope=np.array(SLOPE),
     )
 
 
@@ -136,11 +140,66 @@ def test_some_episode_exactly_when_the_best_window_reaches_the_threshold(
     assert bool(episodes) == (float(scores.max()) >= threshold)
 
 
+def sustained(scores: list[float], head: DetectorHead) -> np.ndarray:
+    return head.evidence(np.array(scores, np.float32))
+
+
+def test_faint_crying_that_goes_on_is_found_though_no_window_is_sure(head: DetectorHead) -> None:
+    faint, fainter = 0.25, 0.05
+    heard = sustained([faint] * (SUSTAINED + 3), head)
+    assert (heard[: SUSTAINED - 1] == np.float32(faint)).all(), "too little was heard to judge together"
+    assert (heard[SUSTAINED - 1 :] > float(head.threshold)).all()
+    assert (sustained([fainter] * 99, head) < float(head.threshold)).all()
+
+
+def test_a_short_faint_sound_gains_nothing(head: DetectorHead) -> None:
+    heard = sustained([0.001] * SUSTAINED + [0.3] * 2 + [0.001] * SUSTAINED, head)
+    assert heard.max() == np.float32(0.3)
+
+
+def test_the_end_of_crying_is_not_put_off_by_what_was_heard_before(head: DetectorHead) -> None:
+    heard = sustained([0.99] * SUSTAINED + [0.001] * SUSTAINED, head)
+    assert (heard[:SUSTAINED] >= 0.99).all()
+    np.testing.assert_allclose(heard[SUSTAINED:], 0.001, rtol=1e-6)
+
+
+def test_without_windows_to_join_scores_are_what_they_are(head: DetectorHead) -> None:
+    scores = np.array([0.2, 0.0, 1.0, 0.7], np.float32)
+    np.testing.assert_array_equal(replace(head, sustained_windows=np.array(0)).evidence(scores), scores)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=st.lists(st.floats(0, 1, width=32), max_size=40), windows=st.integers(1, 8))
+def test_evidence_is_that_of_the_last_windows_and_never_below_the_score(
+    values: list[float], windows: int, head: DetectorHead
+) -> None:
+    mine = replace(head, sustained_windows=np.array(windows))
+    scores = np.array(values, np.float32)
+    heard = mine.evidence(scores)
+    listener = Evidence(mine)
+    assert [np.float32(listener.push(v)) for v in scores.tolist()] == heard.tolist()
+    kept = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    logits = np.log(kept / (1 - kept))
+    for i, value in enumerate(heard):
+        assert scores[i] <= value <= 1
+        if i >= windows - 1:
+            line = np.log(0.4 / 0.6)
+            mean = logits[i - windows + 1 : i + 1].mean()
+            together = 1 / (1 + np.exp(-(line + SLOPE * (mean - line + GAIN))))
+            if abs(mean - 1 - logits[i]) > 1e-5:  # else rounding decides
+                counts = together if logits[i] > mean - 1 else 0
+                assert value == pytest.approx(max(counts, scores[i]), abs=2e-5)
+        else:
+            assert value == scores[i]
+
+
 def test_round_trip_through_a_file(head: DetectorHead) -> None:
     data = head.to_bytes()
     again = DetectorHead.from_bytes(data)
     np.testing.assert_array_equal(again.scores(frames(9)), head.scores(frames(9)))
     assert again.rules() == head.rules()
+    scores = np.full(9, 0.3, np.float32)
+    np.testing.assert_array_equal(again.evidence(scores), head.evidence(scores))
     assert again.to_bytes() == data
 
 
