@@ -26,10 +26,10 @@ from pipeline.evaluation.night_picture import draw_start
 from pipeline.evaluation.night_plan import SHORTEST_S, NightOptions
 from pipeline.evaluation.night_sound import Night, write_audio
 from pipeline.settings import Settings, get_settings
-from pipeline.training.bank import entries_of, relabel
+from pipeline.training.bank import entries_of
 from pipeline.training.cache import default_cache
+from pipeline.training.checked import verified
 from pipeline.training.data import read_manifest
-from pipeline.training.detector import checked_uploads
 from pipeline.training.detector_recipe import folds
 
 Progress = Callable[[str, int, int], None]
@@ -132,8 +132,9 @@ def read_sounds(data: Path) -> tuple[Sources, list[Material]]:
         DataError: the folder cannot be used, or holds no cries.
     """
     clips = read_manifest(data)
-    entries = relabel(entries_of(clips), checked_uploads())[: len(clips)]
-    fold_of = folds(entries)
+    entries = verified(entries_of(clips))
+    clips = [replace(c, group=e.group) for c, e in zip(clips, entries, strict=False)]
+    fold_of = folds(entries[: len(clips)])
     return Sources(data, clips, fold_of), materials(clips, fold_of)
 
 

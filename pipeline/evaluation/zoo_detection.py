@@ -27,8 +27,9 @@ from pipeline.evaluation.curves import detection_curves
 from pipeline.evaluation.intervals import bootstrap_by_group
 from pipeline.evaluation.metrics import detection_figures
 from pipeline.evaluation.played_bank import Played, PlayedBank, PlayedMixedBank
+from pipeline.training import checked
 from pipeline.training import detector_recipe as recipe
-from pipeline.training.bank import Entry, entries_of, relabel
+from pipeline.training.bank import Entry, entries_of
 from pipeline.training.cache import default_cache
 from pipeline.training.data import Clip, read_manifest
 from pipeline.training.reason_features import write_array
@@ -70,10 +71,8 @@ class SuiteScores:
 
 
 def verified(clips: Sequence[Clip]) -> list[Entry]:
-    """The bank's entries of some clips, with the kinds found by listening to unverified uploads."""
-    from pipeline.training.detector import checked_uploads
-
-    return relabel(entries_of(clips), checked_uploads())
+    """The bank's entries of some clips, with the kinds and groups that were found to be theirs."""
+    return checked.verified(entries_of(clips))
 
 
 def left_out_models(

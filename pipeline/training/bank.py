@@ -283,8 +283,3 @@ class MixedBank(Bank):
             else:
                 plan.append((i, augment.Recipe(noise="white", noise_snr_db=float(snr or 0.0)), -1, rng))
         return plan
-
-
-def relabel(entries: Sequence[Entry], kinds: dict[str, str]) -> list[Entry]:
-    """Entries with the kind of some files (by file name) replaced, as found by checking unverified ones."""
-    return [replace(e, kind=kinds.get(Path(e.path).name, e.kind)) if e.path else e for e in entries]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +23,9 @@ from pipeline.evaluation.curves import reliability
 from pipeline.evaluation.metrics import threshold_at
 from pipeline.settings import Settings, get_settings
 from pipeline.training import detector_recipe as recipe
-from pipeline.training.bank import Bank, Entry, MixedBank, relabel
+from pipeline.training.bank import Bank, Entry, MixedBank
 from pipeline.training.cache import default_cache
+from pipeline.training.checked import verified
 from pipeline.training.data import read_manifest
 from pipeline.training.detector_card import model_card
 from pipeline.training.detector_choice import WINDOWS, choose
@@ -33,7 +33,6 @@ from pipeline.training.held_out_students import student_embeddings, students_wit
 
 PASSES = 4
 FALSE_POSITIVE_BUDGET = 0.005
-CHECKED_UPLOADS = Path(__file__).parent / "checked_uploads.csv"
 
 Progress = Callable[[str, int, int], None]
 
@@ -45,12 +44,6 @@ class Material:
     bank: Bank
     mixed: MixedBank | None
     entries: list[Entry]
-
-
-def checked_uploads() -> dict[str, str]:
-    """File name to "cry" or "not_cry" for uploads whose tag was checked by hand (checked_uploads.csv)."""
-    with CHECKED_UPLOADS.open(newline="") as file:
-        return {row["file"]: row["kind"] for row in csv.DictReader(file)}
 
 
 def gather(
@@ -78,7 +71,7 @@ def gather(
         yamnet = YamnetEmbedder(settings)
         for part in missing:
             part.build(yamnet, progress)
-    return Material(bank, mixed, relabel(bank.entries, checked_uploads()))
+    return Material(bank, mixed, verified(bank.entries))
 
 
 def train(

@@ -126,8 +126,9 @@ def folds(entries: Sequence[Entry], seed: int = 0) -> NDArray[np.int64]:
     """Which fold judges each clip, (n,) int; -1 for our own synthetic sounds, which judge nothing.
 
     Every origin that has cries opens a fold, and origins without cries join the fold with the fewest other
-    sounds, largest first: each fold then holds cries and other sounds of sources its head never heard. With a
-    single origin of cries the folds are of groups (donors, sessions) instead, five of them.
+    sounds, largest first: each fold then holds cries and other sounds of sources its head never heard. A
+    group with recordings in several origins goes whole into the first of its folds. With a single origin of
+    cries the folds are of groups (donors, sessions) instead, five of them.
 
     Raises:
         DataError: too few groups for folds.
@@ -146,7 +147,11 @@ def folds(entries: Sequence[Entry], seed: int = 0) -> NDArray[np.int64]:
     for name in sorted(set(others) - set(openers), key=lambda n: (-others[n], n)):
         fold_of[name] = int(np.argmin(filled))
         filled[fold_of[name]] += others[name]
-    return np.array([fold_of.get(name, -1) for name in origins])
+    result = np.array([fold_of.get(name, -1) for name in origins])
+    first: dict[str, int] = {}
+    for entry, fold in zip(entries, result.tolist(), strict=True):
+        first[entry.group] = min(first.get(entry.group, fold), fold)
+    return np.array([first[e.group] for e in entries])
 
 
 def group_folds(entries: Sequence[Entry], seed: int = 0) -> NDArray[np.int64]:

@@ -53,12 +53,14 @@ def students_without_folds(
     fold_of = folds(entries)
     students = []
     for fold in range(fold_of.max() + 1):
-        name = json.dumps([bank.folder.parent.name, bank.passes, fold, student.EPOCHS, seed])
+        banned = (fold_of == fold) | unseen(entries)
+        without = np.flatnonzero(banned).tolist()
+        name = json.dumps([bank.folder.parent.name, bank.passes, fold, without, student.EPOCHS, seed])
         path = cache / "students" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
         if not path.is_file():
             data = student.distil(
                 bank,
-                banned=(fold_of == fold) | unseen(entries),
+                banned=banned,
                 epochs=student.EPOCHS,
                 seed=seed,
                 work=path.with_suffix(""),

@@ -138,7 +138,7 @@ def _takes_part(clip: Clip, classes: Sequence[str] | None) -> bool:
 
 def _tagged(clips: Iterable[Clip], known: Iterable[Clip]) -> list[Clip]:
     """Unverified uploads as cries with the reason of their tag, each upload once."""
-    from pipeline.training.detector import checked_uploads
+    from pipeline.training.checked import checked_uploads
 
     checked = checked_uploads()
     seen = {_upload(clip.path.name) for clip in known}

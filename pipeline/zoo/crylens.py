@@ -28,11 +28,12 @@ class Crylens(Listener):
 
     Attributes:
         embedding: "yamnet" or "student".
-        mean_s: log-odds are averaged over this long before anything is decided; 0 decides on single windows.
+        single: whether every window is judged by itself, as a check on what judging 20 s together does
+            (:class:`pipeline.detection.Evidence`).
     """
 
     embedding: str
-    mean_s: float = 0.0
+    single: bool = False
 
     def __init__(
         self,
@@ -88,8 +89,10 @@ class Crylens(Listener):
         parts = self.head.score_blocks(
             np.asarray(embeddings[i : i + 4096], np.float32) for i in range(0, len(embeddings), 4096)
         )
-        scores = np.concatenate(list(parts)).astype(np.float64)
-        return averaged(Timeline(scores, FRAME_HOP_S, self.head.window_s), self.mean_s)
+        scores = np.concatenate(list(parts))
+        if not self.single:
+            scores = self.head.evidence(scores)
+        return Timeline(scores.astype(np.float64), FRAME_HOP_S, self.head.window_s)
 
     def fit(
         self,
@@ -159,22 +162,6 @@ class Crylens(Listener):
         return model
 
 
-def averaged(timeline: Timeline, mean_s: float) -> Timeline:
-    """The timeline of longer windows: the mean log-odds of the ones in each stretch of ``mean_s`` seconds.
-
-    A sound shorter than that has one window, the mean of all it has.
-    """
-    count = min(max(1, round(mean_s / timeline.hop_s)), len(timeline.scores))
-    if count == 1:
-        return timeline
-    odds = np.clip(timeline.scores, 1e-9, 1 - 1e-9)
-    sums = np.cumsum(np.concatenate([[0.0], np.log(odds / (1 - odds))]))
-    means = (sums[count:] - sums[:-count]) / count
-    return Timeline(
-        1 / (1 + np.exp(-means)), timeline.hop_s, timeline.window_s + (count - 1) * timeline.hop_s
-    )
-
-
 class CrylensYamnet(Crylens):
     """Our detector on YAMNet's embedding."""
 
@@ -193,22 +180,22 @@ class CrylensStudent(Crylens):
     )
 
 
-class CrylensYamnet20s(CrylensYamnet):
-    """Our detector on YAMNet's embedding, deciding every 0.48 s on the last 20 s."""
+class CrylensYamnetSingle(CrylensYamnet):
+    """Our detector on YAMNet's embedding, each window by itself."""
 
-    name = "crylens-yamnet-20s"
-    mean_s = 20.0
-    about = "Our own detector on YAMNet's embedding, its log-odds averaged over 20 s: slower and surer."
+    name = "crylens-yamnet-single"
+    single = True
+    about = "Our own detector on YAMNet's embedding, each window by itself: what judging 20 s together adds."
 
 
-class CrylensStudent20s(CrylensStudent):
-    """Our detector on the bundled embedding, deciding every 0.48 s on the last 20 s."""
+class CrylensStudentSingle(CrylensStudent):
+    """Our detector on the bundled embedding, each window by itself."""
 
-    name = "crylens-student-20s"
-    mean_s = 20.0
-    about = "Our own detector on the bundled embedding, its log-odds averaged over 20 s: slower and surer."
+    name = "crylens-student-single"
+    single = True
+    about = "Our own detector on the bundled embedding, each window by itself."
 
 
 MODELS: dict[str, type[Crylens]] = {
-    model.name: model for model in (CrylensYamnet, CrylensStudent, CrylensYamnet20s, CrylensStudent20s)
+    model.name: model for model in (CrylensYamnet, CrylensStudent, CrylensYamnetSingle, CrylensStudentSingle)
 }

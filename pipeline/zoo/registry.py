@@ -39,8 +39,8 @@ _MODELS: dict[str, _Entry] = {
     "level": _Entry("level", "detection", "a sound-level threshold, as shop monitors use it"),
     "crylens-yamnet": _Entry("crylens", "detection", "our detector on YAMNet's embedding"),
     "crylens-student": _Entry("crylens", "detection", "our detector on the bundled embedding"),
-    "crylens-yamnet-20s": _Entry("crylens", "detection", "ours on YAMNet's, log-odds averaged over 20 s"),
-    "crylens-student-20s": _Entry("crylens", "detection", "ours on the bundled, log-odds averaged over 20 s"),
+    "crylens-yamnet-single": _Entry("crylens", "detection", "ours on YAMNet's, each window by itself"),
+    "crylens-student-single": _Entry("crylens", "detection", "ours on the bundled, each window by itself"),
 }
 NAMES: tuple[str, ...] = tuple(_MODELS)
 

@@ -155,7 +155,7 @@ def detection_clips(root: Path, *, per_class: int | None = None) -> list[Clip]:
     Raises:
         DataError: no cries, or nothing else.
     """
-    from pipeline.training.detector import checked_uploads
+    from pipeline.training.checked import checked_uploads
 
     checked = checked_uploads()
     taken: Counter[str] = Counter()

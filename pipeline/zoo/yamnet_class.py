@@ -4,6 +4,7 @@
 ``yamnet-crying-max``: the highest of the three classes "Crying, sobbing", "Baby cry, infant cry" and
 "Whimper" on one frame after the other, 0.975 s each without overlap, from 0.8 on: so home video systems with
 a YAMNet detector use it. Their gate on loudness, which drops quiet cries, is left out.
+``yamnet-class-20s``: the first, averaged over 20 s, so that our second look has its like beside it.
 """
 
 from __future__ import annotations
@@ -107,4 +108,31 @@ class YamnetCryingMax(YamnetClass):
         return Timeline(np.asarray(crying, np.float64).max(axis=1), STEP_S, STEP_S)
 
 
-MODELS = {model.name: model for model in (YamnetClass, YamnetCryingMax)}
+class YamnetClass20s(YamnetClass):
+    """The class "Baby cry, infant cry", its log-odds averaged over the last 20 s."""
+
+    name = "yamnet-class-20s"
+    about = 'No training: YAMNet\'s class "Baby cry, infant cry", its log-odds averaged over 20 s.'
+
+    def of_frames(self, crying: NDArray[np.floating]) -> Timeline:
+        """The timeline of what YAMNet already heard: (frames, 3), its crying classes."""
+        return averaged(super().of_frames(crying), 20.0)
+
+
+def averaged(timeline: Timeline, mean_s: float) -> Timeline:
+    """The timeline of longer windows: the mean log-odds of the ones in each stretch of ``mean_s`` seconds.
+
+    A sound shorter than that has one window, the mean of all it has.
+    """
+    count = min(max(1, round(mean_s / timeline.hop_s)), len(timeline.scores))
+    if count == 1:
+        return timeline
+    odds = np.clip(timeline.scores, 1e-9, 1 - 1e-9)
+    sums = np.cumsum(np.concatenate([[0.0], np.log(odds / (1 - odds))]))
+    means = (sums[count:] - sums[:-count]) / count
+    return Timeline(
+        1 / (1 + np.exp(-means)), timeline.hop_s, timeline.window_s + (count - 1) * timeline.hop_s
+    )
+
+
+MODELS = {model.name: model for model in (YamnetClass, YamnetCryingMax, YamnetClass20s)}

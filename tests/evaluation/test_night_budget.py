@@ -12,7 +12,7 @@ from pipeline.evaluation.night_figures import Heard
 from pipeline.evaluation.night_room import Place
 from pipeline.evaluation.night_truth import CryEpisode, Truth
 from pipeline.zoo.base import Timeline
-from pipeline.zoo.crylens import averaged
+from pipeline.zoo.yamnet_class import averaged
 
 HOP, WINDOW, LONG = 0.5, 1.0, 1800.0
 PLACE = Place(rt60_s=0.3, volume_m3=30.0, distance_m=1.0)

@@ -14,7 +14,7 @@ from pipeline.embedding.yamnet import CRYING_CLASSES, YamnetEmbedder
 from pipeline.errors import AudioError
 from pipeline.training import bank as bank_module
 from pipeline.training import synthetic
-from pipeline.training.bank import Bank, Entry, MixedBank, entries_of, relabel
+from pipeline.training.bank import Bank, Entry, MixedBank, entries_of
 from pipeline.training.data import Clip, read_manifest
 
 ARRAYS = ("embeddings", "scores", "clean_scores", "columns")
@@ -204,10 +204,3 @@ def test_frames_of_the_bank_are_those_of_the_sound(bank: Bank, clips: list[Clip]
     counts = {e.entry: e.frames for e in bank.open(0).examples}
     for i, clip in enumerate(clips[:-1]):
         assert counts[i] == frame_count(len(load(clip.path).samples))
-
-
-def test_relabel_by_file_name(bank: Bank, clips: list[Clip]) -> None:
-    changed = relabel(bank.entries, {clips[-1].path.name: "not_cry", "elsewhere.wav": "cry"})
-    assert [e.kind for e in changed] == [
-        "not_cry" if i == len(clips) - 1 else e.kind for i, e in enumerate(bank.entries)
-    ]

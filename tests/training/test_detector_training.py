@@ -19,7 +19,8 @@ from pipeline.evaluation.detection import Scores
 from pipeline.evaluation.held_out import held_out_detectors
 from pipeline.settings import Settings, get_settings
 from pipeline.training import detector, detector_recipe
-from pipeline.training.bank import Bank, Entry, MixedBank, entries_of, relabel
+from pipeline.training.bank import Bank, Entry, MixedBank, entries_of
+from pipeline.training.checked import checked_groups, checked_uploads, verified
 from pipeline.training.data import read_manifest
 
 Make = Callable[..., Any]
@@ -34,7 +35,7 @@ def bank(made_up_bank: Make) -> Any:
 @pytest.fixture(scope="module")
 def real_entries(shared: Path) -> list[Entry]:
     """Every clip the shipped detectors are trained on."""
-    return relabel(entries_of(read_manifest(shared / "data")), detector.checked_uploads())
+    return verified(entries_of(read_manifest(shared / "data")))
 
 
 def windows(bank: Any) -> list[detector_recipe.Windows]:
@@ -47,8 +48,12 @@ def windows(bank: Any) -> list[detector_recipe.Windows]:
 def test_folds_keep_origins_whole_and_hold_both_kinds(real_entries: list[Entry]) -> None:
     fold_of = detector_recipe.folds(real_entries)
     kinds = np.array([e.kind for e in real_entries])
+    sources_of: dict[str, set[str]] = {}
+    for e in real_entries:
+        sources_of.setdefault(e.group, set()).add(detector_recipe.origin(e.source))
     for source in {e.source for e in real_entries}:
-        mine = {int(fold_of[i]) for i, e in enumerate(real_entries) if e.source == source}
+        whole = [i for i, e in enumerate(real_entries) if e.source == source and len(sources_of[e.group]) == 1]
+        mine = {int(fold_of[i]) for i in whole}
         assert len(mine) == 1, source
         assert (mine == {-1}) == (source == "synthetic")
     where = {e.source: int(fold_of[i]) for i, e in enumerate(real_entries)}
@@ -84,10 +89,26 @@ def test_one_source_of_cries_is_split_by_group_instead() -> None:
 
 
 def test_checked_uploads_are_real_files(shared: Path) -> None:
-    checked = detector.checked_uploads()
+    checked = checked_uploads()
     assert set(checked.values()) <= {"cry", "not_cry"}
     raw = {c.path.name for c in read_manifest(shared / "data") if c.source == "donateacry_raw"}
     assert set(checked) <= raw
+
+
+def test_recordings_that_overlap_or_copy_each_other_are_never_apart(
+    shared: Path, real_entries: list[Entry]
+) -> None:
+    assert set(checked_groups()) <= {c.path.name for c in read_manifest(shared / "data")}
+    fold_of = detector_recipe.folds(real_entries)
+    folds_of_group: dict[str, set[int]] = {}
+    for entry, fold in zip(real_entries, fold_of.tolist(), strict=True):
+        folds_of_group.setdefault(entry.group, set()).add(fold)
+    assert all(len(found) == 1 for found in folds_of_group.values())
+    of = {Path(e.path or "").name: e for e in real_entries}
+    assert of["margot_m4a_0.ogg"].group == of["margot_m4a_11.ogg"].group, "windows of one recording"
+    copies = of["5-256452-A.ogg"], of["cat_100.ogg"]
+    assert [e.source for e in copies] == ["esc50", "catsdogs"]
+    assert copies[0].group == copies[1].group, "the same sound in two collections"
 
 
 # --- what teaches ------------------------------------------------------------------------------------------

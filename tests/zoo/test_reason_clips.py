@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import DataError
+from pipeline.training.checked import checked_uploads
 from pipeline.training.data import read_manifest
-from pipeline.training.detector import checked_uploads
 from pipeline.training.reason_set import choose_clips
 from pipeline.zoo import reason_clips
 from pipeline.zoo.training import detection_clips
