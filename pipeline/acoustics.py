@@ -5,32 +5,45 @@ The recipe is the one usually published for telling a cry's reason. It lists 40 
 and calls them 108, but its own sum (with 40 mel bands) is 111. ``acoustic108`` stops after the centroid;
 ``acoustic111`` is the whole list. A model keeps the names it was fitted on and refuses others.
 
-librosa's defaults hold throughout (n_fft 2048, hop 512, 128 mel bands of which the first 40 are kept,
-7 contrast bands). One short-time Fourier transform serves all features, which gives librosa's own numbers.
-Two of its complaints are met before they arise: silence has no tuning to estimate (0 is used, as librosa
-does), and the constant-Q transform wants about 2 s (shorter sounds are padded with silence, whose frames are
-dropped again; tonnetz then differs from the plain call by less than 0.01).
+They are librosa's numbers with librosa's defaults (n_fft 2048, hop 512, 128 mel bands of which the first 40
+are kept, 7 contrast bands), computed here without it: one short-time Fourier transform serves all features,
+filter banks are kept, and the running medians behind the tonnetz share their sorting (``_harmonic``). How far
+the numbers and the times are from the library's is measured in ``benchmarks/features.py``.
+
+Two things are met that librosa warns of: silence has no tuning to estimate (0 is used, as librosa does), and
+the constant-Q transform wants about 2 s (shorter sounds are padded with silence, whose frames are dropped
+again; tonnetz then differs from the plain call by less than 0.01).
 """
 
 from __future__ import annotations
 
-import functools
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline._harmonic import harmonic
+from pipeline._spectrum import (
+    BINS,
+    HOP,
+    N_FFT,
+    SAMPLE_RATE,
+    TINY,
+    FloatArray,
+    decibels,
+    frequencies,
+    inverse,
+    mel_bands,
+    transform,
+)
+from pipeline._tonal import chroma, tonnetz_mean
 from pipeline.errors import ArtifactError, AudioError
 
 if TYPE_CHECKING:
     from pipeline.audio import Waveform
 
-SAMPLE_RATE = 16_000
-N_FFT, HOP = 2048, 512
 N_MFCC, N_CHROMA, N_MEL, N_MEL_KEPT, N_CONTRAST, N_TONNETZ = 40, 12, 128, 40, 7, 6
-# Seven octaves of constant-Q, each at half the rate of the one above, each with a window of 512 samples.
-_CQT_BINS_PER_OCTAVE, _CQT_OCTAVES = 36, 7
-_CQT_MIN_SAMPLES = 512 * 2 ** (_CQT_OCTAVES - 1)
-_MEDIAN = 31  # frames, and bins: librosa's kernel for telling harmonic from percussive
 
 _NAMES_108: tuple[str, ...] = (
     *(f"mfcc_{i:02d}" for i in range(N_MFCC)),
@@ -81,7 +94,7 @@ def extract(sound: Waveform | np.ndarray, schema: str = "acoustic108") -> np.nda
     """
     names = feature_names(schema)
     samples = _checked(sound)
-    values = _frame_means(samples, with_extra=len(names) > len(_NAMES_108))
+    values = _means(samples, with_extra=len(names) > len(_NAMES_108))
     if len(values) != len(names):
         raise AssertionError(f"{len(values)} values for {len(names)} names of '{schema}'")
     return values
@@ -107,124 +120,106 @@ def _checked(sound: Waveform | np.ndarray) -> np.ndarray:
     return samples
 
 
-def _frame_means(samples: np.ndarray, *, with_extra: bool) -> np.ndarray:
-    """All features in schema order from one shared transform; (108,) or (111,) float64."""
-    import librosa
-
-    feature = librosa.feature
-    spectrum = librosa.stft(samples, n_fft=N_FFT)
+def _means(samples: FloatArray, *, with_extra: bool) -> NDArray[np.float64]:
+    """Means over frames of all features in schema order, from one shared transform; (108,) or (111,)."""
+    spectrum = transform(samples)
     magnitude = np.abs(spectrum)
-    power = magnitude**2
-    mel = feature.melspectrogram(S=power, sr=SAMPLE_RATE, n_mels=N_MEL)
-    blocks: list[Any] = [
-        feature.mfcc(S=librosa.power_to_db(mel), sr=SAMPLE_RATE, n_mfcc=N_MFCC),
-        feature.chroma_stft(S=power, sr=SAMPLE_RATE, n_chroma=N_CHROMA, tuning=_tuning(power, N_CHROMA)),
-        mel[:N_MEL_KEPT],
-        feature.spectral_contrast(S=magnitude, sr=SAMPLE_RATE, n_bands=N_CONTRAST - 1),
-        _tonnetz(spectrum, len(samples)),
-        feature.zero_crossing_rate(samples),
-        feature.rms(y=samples),
-        feature.spectral_centroid(S=magnitude, sr=SAMPLE_RATE),
+    power = magnitude * magnitude
+    mel = mel_bands(power, N_MEL)
+    centroid, bandwidth = _centroid_and_bandwidth(magnitude)
+    harmonic_sound = inverse(harmonic(spectrum, magnitude), len(samples))
+    parts: list[NDArray[np.floating]] = [
+        decibels(mel).mean(axis=0, dtype=np.float64) @ _cosines(),
+        chroma(power).mean(axis=0, dtype=np.float64),
+        mel[:, :N_MEL_KEPT].mean(axis=0, dtype=np.float64),
+        _contrast(magnitude),
+        tonnetz_mean(harmonic_sound, np.abs(transform(harmonic_sound))),
+        _crossings(samples).mean(keepdims=True),
+        _loudness(samples).mean(keepdims=True),
+        centroid.mean(keepdims=True),
     ]
     if with_extra:
-        blocks += [
-            feature.spectral_bandwidth(S=magnitude, sr=SAMPLE_RATE),
-            feature.spectral_rolloff(S=magnitude, sr=SAMPLE_RATE),
-            feature.spectral_flatness(S=magnitude),
+        parts += [
+            bandwidth.mean(keepdims=True),
+            _rolloff(magnitude).mean(keepdims=True),
+            _flatness(power).mean(keepdims=True),
         ]
-    return np.concatenate([np.asarray(block, dtype=np.float64).mean(axis=-1) for block in blocks])
+    return np.concatenate(parts)
 
 
-def _tonnetz(spectrum: np.ndarray, n_samples: int) -> np.ndarray:
-    """Tonal centroids of the harmonic part, as ``tonnetz(y=effects.harmonic(y))``; (6, frames)."""
-    import librosa
-
-    sound = librosa.istft(_harmonic(spectrum), n_fft=N_FFT, dtype=np.float32, length=n_samples)
-    frames = 1 + n_samples // HOP
-    tuning = _tuning(np.abs(librosa.stft(sound, n_fft=N_FFT)), _CQT_BINS_PER_OCTAVE)
-    if n_samples < _CQT_MIN_SAMPLES:
-        sound = np.pad(sound, (0, _CQT_MIN_SAMPLES - n_samples))
-    chroma = librosa.feature.chroma_cqt(C=np.abs(_constant_q(sound, tuning)), sr=SAMPLE_RATE)
-    return librosa.feature.tonnetz(chroma=chroma[:, :frames], sr=SAMPLE_RATE)
+@lru_cache(maxsize=1)
+def _cosines() -> NDArray[np.float64]:
+    """The orthonormal cosine transform that makes cepstra of mel bands, (128, 40)."""
+    turns = np.multiply.outer(np.arange(N_MEL) + 0.5, np.arange(N_MFCC)) * (np.pi / N_MEL)
+    scale = np.full(N_MFCC, np.sqrt(2 / N_MEL))
+    scale[0] = np.sqrt(1 / N_MEL)
+    return np.cos(turns) * scale
 
 
-def _constant_q(sound: np.ndarray, tuning: float) -> np.ndarray:
-    """Constant-Q transform, as ``librosa.cqt(n_bins=252, bins_per_octave=36)``; (252, frames) complex64.
-
-    Octave by octave from the top, halving the rate each time (Schörkhuber and Klapuri 2010). Most of the
-    library call's time goes into building the filters, which depend on the tuning alone: they are kept.
-    """
-    import librosa
-
-    octaves, lengths = _constant_q_filters(round(tuning, 6))
-    hop, parts = HOP, []
-    for number, (filters, n_fft) in enumerate(octaves):
-        if number:
-            sound = librosa.resample(sound, orig_sr=2, target_sr=1, res_type="soxr_hq", scale=True)
-            hop //= 2
-        spectrum = librosa.stft(sound, n_fft=n_fft, hop_length=hop, window="ones", pad_mode="constant")
-        parts.append(filters.dot(spectrum))
-    frames = min(part.shape[1] for part in parts)
-    stacked = np.concatenate([part[:, :frames] for part in reversed(parts)])
-    return stacked / np.sqrt(lengths)[:, None].astype(np.float32)
+@lru_cache(maxsize=1)
+def _contrast_bands() -> tuple[tuple[slice, int], ...]:
+    """Octave bands from 200 Hz: their bins, and how many of them count as peak and as valley (2 %)."""
+    hz = frequencies()
+    edges = [0.0, *(200.0 * 2.0**octave for octave in range(N_CONTRAST))]
+    bands = []
+    for number in range(N_CONTRAST):
+        inside = np.flatnonzero((hz >= edges[number]) & (hz <= edges[number + 1]))
+        # Bands begin a bin early, and the last goes on to the top; librosa counts before it drops one.
+        first = int(inside[0]) - (number > 0)
+        end = BINS if number == N_CONTRAST - 1 else int(inside[-1]) + 1
+        counted = max(1, round(0.02 * (end - first)))
+        bands.append((slice(first, end - (number < N_CONTRAST - 1)), counted))
+    return tuple(bands)
 
 
-@functools.lru_cache(maxsize=128)  # tuning comes in steps of 1/100 of a bin
-def _constant_q_filters(tuning: float) -> tuple[list[tuple[Any, int]], np.ndarray]:
-    """Sparse filter bank and transform size of each octave, top first, and all filters' lengths (252,)."""
-    import librosa
-    from librosa.filters import wavelet, wavelet_lengths
-
-    per_octave = _CQT_BINS_PER_OCTAVE
-    lowest = librosa.note_to_hz("C1") * 2.0 ** (tuning / per_octave)
-    frequencies = lowest * 2.0 ** (np.arange(_CQT_OCTAVES * per_octave) / per_octave)
-    width = 2.0 ** (2 / per_octave)
-    alpha = np.full(len(frequencies), (width - 1) / (width + 1))
-    octaves = []
-    for number in range(_CQT_OCTAVES):
-        end = len(frequencies) - number * per_octave
-        part = slice(end - per_octave, end)
-        rate = SAMPLE_RATE / 2**number
-        wavelets, lengths = wavelet(freqs=frequencies[part], sr=rate, norm=1, pad_fft=True, alpha=alpha[part])
-        n_fft = wavelets.shape[1]
-        wavelets *= lengths[:, None] / n_fft
-        spectra = np.fft.fft(wavelets, axis=1)[:, : n_fft // 2 + 1]
-        sparse = librosa.util.sparsify_rows(spectra, quantile=0.01, dtype=np.complex64)
-        octaves.append((sparse * np.float32(np.sqrt(2**number)), n_fft))
-    lengths, _cutoff = wavelet_lengths(freqs=frequencies, sr=SAMPLE_RATE, alpha=alpha)
-    return octaves, lengths
+def _contrast(magnitude: FloatArray) -> NDArray[np.float64]:
+    """Mean level in dB by which peaks stand out of valleys in seven octave bands (Jiang 2002); (7,)."""
+    valleys, peaks = [], []
+    for band, counted in _contrast_bands():
+        ordered = np.sort(magnitude[:, band], axis=1)
+        valleys.append(ordered[:, :counted].mean(axis=1))
+        peaks.append(ordered[:, -counted:].mean(axis=1))
+    levels = decibels(np.stack(peaks)) - decibels(np.stack(valleys))
+    return levels.mean(axis=1, dtype=np.float64)
 
 
-def _harmonic(spectrum: np.ndarray) -> np.ndarray:
-    """The harmonic part of a complex spectrum, as ``librosa.decompose.hpss(spectrum)[0]``, but faster."""
-    import librosa
-
-    magnitude, phase = librosa.magphase(spectrum)
-    along_time = _running_median(magnitude)
-    along_frequency = _running_median(np.ascontiguousarray(magnitude.T)).T
-    return magnitude * librosa.util.softmask(along_time, along_frequency, power=2.0, split_zeros=True) * phase
+def _frame_sums(values: NDArray[Any], n_samples: int) -> NDArray[np.float64]:
+    """Sums over frames of (n + 2048,) values of a sound that was padded by half a frame; (frames,)."""
+    hops = values[: (n_samples // HOP + N_FFT // HOP) * HOP].reshape(-1, HOP).sum(axis=1, dtype=np.float64)
+    return np.lib.stride_tricks.sliding_window_view(hops, N_FFT // HOP).sum(axis=1)
 
 
-def _running_median(rows: np.ndarray) -> np.ndarray:
-    """Median over _MEDIAN neighbours along each row, as SciPy's 2-D filter with a (1, 31) window.
-
-    SciPy has a far faster filter for one dimension: the rows are mirrored at their ends, laid end to end,
-    filtered as one and cut apart again, so that no row sees its neighbour.
-    """
-    from scipy.ndimage import median_filter
-
-    half = _MEDIAN // 2
-    mirrored = np.pad(rows, ((0, 0), (half, half)), mode="symmetric")
-    return median_filter(mirrored.ravel(), size=_MEDIAN).reshape(mirrored.shape)[:, half:-half]
+def _crossings(samples: FloatArray) -> NDArray[np.float64]:
+    """Share of each frame's samples whose sign is not that of the one before; (frames,)."""
+    negative = samples < -1e-10
+    changed = np.zeros(len(samples) + N_FFT, dtype=bool)
+    changed[N_FFT // 2 + 1 : N_FFT // 2 + len(samples)] = negative[1:] != negative[:-1]
+    firsts = changed[: len(samples) + 1 : HOP]  # a frame's first sample has none before it
+    return (_frame_sums(changed, len(samples)) - firsts) / N_FFT
 
 
-def _tuning(spectrogram: np.ndarray, bins_per_octave: int) -> float:
-    """Deviation from A440 in bins, as ``librosa.estimate_tuning``, and 0 where nothing has a pitch."""
-    import librosa
+def _loudness(samples: FloatArray) -> NDArray[np.float64]:
+    """Root mean square of each frame; (frames,)."""
+    return np.sqrt(_frame_sums(np.pad(samples * samples, N_FFT // 2), len(samples)) / N_FFT)
 
-    pitch, strength = librosa.piptrack(S=spectrogram, sr=SAMPLE_RATE, n_fft=N_FFT)
-    pitched = pitch > 0
-    if not pitched.any():
-        return 0.0
-    strong = pitch[pitched & (strength >= np.median(strength[pitched]))]
-    return float(librosa.pitch_tuning(strong, bins_per_octave=bins_per_octave))
+
+def _centroid_and_bandwidth(magnitude: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation in Hz of each frame's spectrum taken as a distribution; (frames,) each."""
+    hz = frequencies()
+    total, first, second = (magnitude @ np.stack([np.ones(BINS), hz, hz * hz], axis=1)).T
+    total = np.where(total < TINY, 1.0, total)
+    centroid = first / total
+    return centroid, np.sqrt(np.maximum(second / total - centroid**2, 0.0))
+
+
+def _rolloff(magnitude: FloatArray) -> NDArray[np.float64]:
+    """Frequency in Hz below which 85 % of each frame's magnitude lies; (frames,)."""
+    so_far = np.cumsum(magnitude, axis=1)
+    return (so_far < np.float32(0.85) * so_far[:, -1:]).sum(axis=1) * (SAMPLE_RATE / N_FFT)
+
+
+def _flatness(power: FloatArray) -> NDArray[np.float64]:
+    """Geometric over arithmetic mean of each frame's powers, in (0, 1]; (frames,)."""
+    floored = np.maximum(power, np.float32(1e-10))
+    geometric = np.exp(np.log(floored).mean(axis=1, dtype=np.float64))
+    return geometric / floored.mean(axis=1, dtype=np.float64)
