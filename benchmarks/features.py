@@ -4,8 +4,7 @@
     python benchmarks/features.py --clips 40
 
 One core, in a process that has the pipeline loaded, as ``analyze`` does. One 7 s clip is timed warm, turn by
-turn; the corpus is run once by both sides, clip by clip, which also pays for the filter banks of new
-tunings.
+turn; the corpus is run once by both sides, clip by clip, filter banks of new tunings included.
 """
 
 from __future__ import annotations

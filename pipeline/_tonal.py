@@ -67,7 +67,9 @@ def chroma(power: FloatArray) -> FloatArray:
     """Energy by pitch class, (frames, 1025) powers to (frames, 12), largest of each frame 1."""
     raw = power @ _chroma_bank(tuning(power, CLASSES))
     peak = raw.max(axis=1, keepdims=True)
-    return raw / np.where(peak < TINY, np.float32(1.0), peak)
+    np.copyto(peak, 1.0, where=peak < TINY)
+    raw /= peak
+    return raw
 
 
 @lru_cache(maxsize=128)
@@ -94,7 +96,8 @@ def tonnetz_mean(sound: FloatArray, spectrogram: FloatArray) -> NDArray[np.float
     """
     pitch_classes = _constant_q_chroma(sound, tuning(spectrogram, CQT_PER_OCTAVE))[: len(spectrogram)]
     total = pitch_classes.sum(axis=1, keepdims=True)
-    share = (pitch_classes / np.where(total < TINY, 1, total)).mean(axis=0, dtype=np.float64)
+    np.copyto(total, 1.0, where=total < TINY)
+    share = (pitch_classes / total).mean(axis=0, dtype=np.float64)
     turns = np.multiply.outer([7 / 6, 7 / 6, 3 / 2, 3 / 2, 2 / 3, 2 / 3], np.arange(CLASSES))
     turns[::2] -= 0.5
     return np.array([1, 1, 1, 1, 0.5, 0.5]) * (np.cos(np.pi * turns) @ share)
@@ -115,8 +118,7 @@ def _constant_q_chroma(sound: FloatArray, tuned: float) -> FloatArray:
     parts = [frames_of(octave, CQT_FRAME, HOP >> number) for number, octave in enumerate(octaves)]
     count = min(len(part) for part in parts)
     answers = np.concatenate([part[:count] for part in parts]) @ _constant_q_bank(tuned)
-    answers *= answers
-    magnitude = np.sqrt(answers[:, :CQT_PER_OCTAVE] + answers[:, CQT_PER_OCTAVE:])
+    magnitude = np.abs(answers.view(np.complex64))
     by_bin = magnitude.reshape(CQT_OCTAVES, count, CQT_PER_OCTAVE).sum(axis=0)
     # Three bins per class, the middle one on the note.
     return np.roll(by_bin, 1, axis=1).reshape(count, CLASSES, -1).sum(axis=2)
@@ -132,7 +134,7 @@ def _halved(sound: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=128)
 def _constant_q_bank(tuned: float) -> FloatArray:
-    """The top octave's 36 filters on 512 samples, real parts then imaginary, as one (512, 72) matrix.
+    """The top octave's 36 filters on 512 samples, real and imaginary parts in turns: one (512, 72) matrix.
 
     As librosa makes them: wavelets under a Hann window of their own length, of which the Fourier
     coefficients that hold 1 % of the weight are dropped, and with them all negative frequencies.
@@ -157,4 +159,4 @@ def _constant_q_bank(tuned: float) -> FloatArray:
     kept = np.where(weight >= least, spectra, 0) / np.sqrt(lengths)[:, None]
     # The product of a frame's spectrum with a filter's is one with that filter's own transform.
     bank = fft(kept, n=CQT_FRAME, axis=1).T
-    return np.concatenate([bank.real, bank.imag], axis=1).astype(np.float32)
+    return np.ascontiguousarray(bank, dtype=np.complex64).view(np.float32)
