@@ -265,6 +265,7 @@ def report_on(
     tell = partial(progress, "thresholds") if progress else None
     by_fold = night_budget.points_by_fold(nights, figure.thresholds_of(nights), tell)
     points = night_budget.pooled(nights, by_fold)
+    by_move = night_budget.points_by_move(nights, tell)
     false, by_label = figure.causes([*nights, *suites], [*at_own, *on_suites])
     return {
         "nights": {
@@ -298,7 +299,7 @@ def report_on(
             name: figure.threshold_for(points, budget) for name, budget in figure.BUDGETS.items()
         },
         "chosen_elsewhere": {
-            name: night_budget.chosen_elsewhere(nights, suites, by_fold, budget, **draw)
+            name: night_budget.chosen_elsewhere(nights, suites, by_move, budget, **draw)
             for name, budget in figure.BUDGETS.items()
         },
         "missed": figure.misses(nights, at_own),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.episodes import EpisodeRules
 from pipeline.evaluation import night_figures as figure
-from pipeline.evaluation.night_budget import chosen_elsewhere, points_by_fold, pooled
+from pipeline.evaluation.night_budget import chosen_elsewhere, points_by_fold, points_by_move, pooled
 from pipeline.evaluation.night_figures import Heard
 from pipeline.evaluation.night_room import Place
 from pipeline.evaluation.night_truth import CryEpisode, Truth
@@ -33,8 +35,7 @@ def heard(fold: int, cry: float, other: float, *, suite: str | None = None) -> H
 
 
 def chosen(nights: list[Heard], suites: list[Heard] | None = None, budget: float = 0.0):
-    by_fold = points_by_fold(nights, figure.thresholds_of(nights))
-    return chosen_elsewhere(nights, suites or [], by_fold, budget, draws=20, seed=0)
+    return chosen_elsewhere(nights, suites or [], points_by_move(nights), budget, draws=20, seed=0)
 
 
 def test_points_of_folds_together_are_those_of_all_nights():
@@ -53,6 +54,16 @@ def test_a_fold_is_judged_at_the_threshold_of_the_others():
     assert found["thresholds"]["0"] > 0.8 >= found["thresholds"]["1"] > 0.2
     assert found["figures"]["episode_recall"]["value"] == 1.0
     assert found["figures"]["false_alerts_per_24h"]["count"] == 1
+
+
+def test_thresholds_carry_over_as_moves_from_each_folds_own():
+    """Fold 1's scores and its own threshold are lower throughout: fold 0's threshold would miss its cries."""
+    lower = heard(1, 0.3, 0.02)
+    lower = replace(lower, rules=lower.rules.with_threshold(0.1))
+    found = chosen([heard(0, 0.9, 0.45), lower])
+    assert found is not None
+    assert found["thresholds"]["1"] < 0.3
+    assert found["figures"]["episode_recall"]["value"] == 1.0
 
 
 def test_own_nights_never_move_the_threshold():

@@ -26,8 +26,8 @@ SUITES = {
 }
 # Best known first; whatever else has results follows by name.
 ORDER = (
-    "crylens-yamnet", "crylens-student", "crylens-yamnet-20s", "crylens-student-20s",
-    "yamnet-class", "yamnet-crying-max", "melcnn4s", "level",
+    "crylens-yamnet", "crylens-student", "crylens-yamnet-single", "crylens-student-single",
+    "yamnet-class", "yamnet-class-20s", "yamnet-crying-max", "melcnn4s", "level",
 )  # fmt: skip
 
 

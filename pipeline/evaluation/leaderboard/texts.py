@@ -15,9 +15,10 @@ NIGHTS = (
 )
 BUDGETS = (
     "**At a budget.** Thresholds for at most one false alert per 24 h of cry-free sound: each fold is judged "
-    "at the one that the nights of the other folds give, so no threshold has seen the night it is used on. "
-    "The last column chooses on the very nights it reports on, which flatters every model alike. `-20s`: "
-    "log-odds averaged over 20 s (above, at a threshold that was set for single windows). "
+    "at its own threshold, moved as far as the nights of the other folds ask for, so no threshold has seen "
+    "the night it is used on. The last column chooses on the very nights it reports on, which flatters every "
+    "model alike. Our detectors judge single windows and the last 20 s together; `-single`: windows alone; "
+    "`yamnet-class-20s`: the class averaged over 20 s (above, at a threshold set for single frames). "
     "Other sounds of a night last up to 20 s and episodes 10 to 300 s, which helps whoever averages; the "
     "suites are one sound after the other."
 )
