@@ -37,6 +37,7 @@ from pipeline._spectrum import (
     mel_bands,
     transform,
 )
+from pipeline._threads import one_blas_thread
 from pipeline._tonal import chroma, tonnetz_mean
 from pipeline.errors import ArtifactError, AudioError
 
@@ -94,7 +95,8 @@ def extract(sound: Waveform | np.ndarray, schema: str = "acoustic108") -> np.nda
     """
     names = feature_names(schema)
     samples = _checked(sound)
-    values = _means(samples, with_extra=len(names) > len(_NAMES_108))
+    with one_blas_thread():
+        values = _means(samples, with_extra=len(names) > len(_NAMES_108))
     if len(values) != len(names):
         raise AssertionError(f"{len(values)} values for {len(names)} names of '{schema}'")
     return values

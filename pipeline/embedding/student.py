@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from pipeline._threads import one_blas_thread
 from pipeline.artifacts import open_artifact
-from pipeline.embedding.base import EMBEDDING_SIZE, FloatArray, embed_in_blocks
+from pipeline.embedding.base import EMBEDDING_SIZE, FloatArray, embed_in_blocks, frame_count
 from pipeline.embedding.logmel import patches
 from pipeline.errors import ArtifactError
 from pipeline.settings import Settings
 
 MODEL_FILE = "student.onnx"
-# Patches per run: bounds memory on long stretches, and is large enough to keep the cores busy.
-BATCH = 128
+# Patches per run: bounds memory on long stretches; larger ones are not faster.
+BATCH = 32
 
 
 class StudentEmbedder:
@@ -26,17 +29,21 @@ class StudentEmbedder:
     def __init__(self, model: bytes, threads: int, notice: str | None = None) -> None:
         """Open a network given as ONNX bytes; most callers want :meth:`bundled`.
 
+        Args:
+            model: content of the ONNX file.
+            threads: stretches of sound that are heard at the same time, each by one thread.
+            notice: why the student and not another embedder, for people.
+
         Raises:
             ArtifactError: not a network of this shape.
         """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # The layers are too small to be shared out: threads take whole batches instead.
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Spinning threads take the cores from whoever else needs them between two runs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own exceptions share no narrower base class
@@ -51,6 +58,7 @@ class StudentEmbedder:
                 "Train it again: python -m pipeline train student."
             )
         self.notice = notice
+        self._threads = threads
         self.checksum = hashlib.sha256(model).hexdigest()
         self._session = session
         self._input = session.get_inputs()[0].name
@@ -71,12 +79,38 @@ class StudentEmbedder:
 
     def embed_patches(self, inputs: FloatArray) -> FloatArray:
         """(frames, 96, 64) log-mel patches to (frames, 1024) float32."""
-        parts = [
-            self._session.run(None, {self._input: inputs[i : i + BATCH]})[0]
-            for i in range(0, len(inputs), BATCH)
-        ]
-        return np.concatenate(parts)
+        batches = [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
+        if self._threads == 1 or len(batches) == 1:
+            return np.concatenate([self._run(batch) for batch in batches])
+        with ThreadPoolExecutor(self._threads) as pool:
+            return np.concatenate(list(pool.map(self._run, batches)))
 
     def embed_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
-        """Embed a stream; equal to ``embed`` of the whole."""
-        return embed_in_blocks(blocks, self.embed)
+        """Embed a stream; equal to ``embed`` of the whole.
+
+        Long blocks are heard ahead, several at a time, while the next ones are decoded; the answer to a short
+        one, as a live stream brings them, is given before another is asked for.
+        """
+        stretches = embed_in_blocks(blocks, lambda samples: samples)
+        if self._threads == 1:
+            with one_blas_thread():
+                yield from map(self._embed_alone, stretches)
+            return
+        with one_blas_thread(), ThreadPoolExecutor(self._threads) as pool:
+            waiting: deque[Future[FloatArray]] = deque()
+            for stretch in stretches:
+                waiting.append(pool.submit(self._embed_alone, stretch))
+                ahead = 2 * self._threads if frame_count(len(stretch)) >= BATCH else 0
+                while len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _embed_alone(self, samples: FloatArray) -> FloatArray:
+        """``embed`` in the thread that calls it."""
+        inputs = patches(samples)
+        return np.concatenate([self._run(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)])
+
+    def _run(self, inputs: FloatArray) -> FloatArray:
+        """One batch through the network."""
+        return self._session.run(None, {self._input: inputs})[0]
