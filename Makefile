@@ -1,6 +1,6 @@
 # make run: the page. make test: every test. Each works alone on a fresh clone; make help lists the rest.
 .POSIX:
-.PHONY: help run run-light test lint setup setup-lite setup-train setup-test clean
+.PHONY: help run run-light serve test lint setup setup-lite setup-train setup-serve setup-test clean
 .DEFAULT_GOAL := help
 
 PORT ?= 8501
@@ -8,6 +8,8 @@ ADDRESS ?= localhost
 # Options handed to pytest, for example: make test TESTS="tests/test_cli.py -k jsonl"
 TESTS ?=
 PYTHON ?=
+# Options of the service, for example: make serve SERVE="--port 8080"
+SERVE ?=
 
 SETUP = PYTHON="$(PYTHON)" sh tools/setup.sh
 PAGE = .venv/bin/python -m streamlit run --server.port $(PORT) --server.address $(ADDRESS) \
@@ -17,9 +19,10 @@ help:
 	@echo "make run         the page: is a baby crying, when, and what can be said about why"
 	@echo "make run-light   the reason-only page, without TensorFlow"
 	@echo "                 (both: PORT=8501 ADDRESS=localhost PYTHON=python3.11)"
+	@echo "make serve       the service, http://localhost:8000 (SERVE=\"--port 8080 --embedder student\")"
 	@echo "make test        every test (TESTS=\"tests/test_cli.py -k jsonl\" for some)"
 	@echo "make lint        style, likely bugs and types"
-	@echo "make setup       only install (also setup-lite, setup-train, setup-test)"
+	@echo "make setup       only install (also setup-lite, setup-train, setup-serve, setup-test)"
 	@echo "make clean       remove .venv, caches and builds"
 
 run: setup
@@ -27,6 +30,9 @@ run: setup
 
 run-light: setup-lite
 	@exec $(PAGE) app.py
+
+serve: setup-serve
+	@exec .venv/bin/python -m pipeline serve $(SERVE)
 
 test: setup-test
 	@sh tools/chromium.sh
@@ -44,6 +50,9 @@ setup-lite:
 
 setup-train:
 	@$(SETUP) train
+
+setup-serve:
+	@$(SETUP) serve
 
 setup-test:
 	@$(SETUP) test

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -68,6 +68,49 @@ class Settings(BaseSettings):
         description="Set explicitly: runtimes otherwise count the host's.",
     )
     artifacts_dir: Path = Field(PROJECT_ROOT / "artifacts", title="Folder of trained models")
+
+    serve_token: SecretStr | None = Field(
+        None, title="Bearer token", description="None: the service asks for none."
+    )
+    serve_workers: int = Field(
+        2, ge=1, le=64, title="Recordings analysed at once", description="And decoded at once, in processes."
+    )
+    serve_queue: int = Field(
+        64, ge=0, le=10_000, title="Requests that may wait for a worker", description="More are answered 503."
+    )
+    serve_max_upload_bytes: int = Field(
+        50 * 2**20, gt=0, title="Largest upload the service accepts, in bytes"
+    )
+    serve_max_duration_s: float = Field(
+        3600.0, gt=0, title="Longest recording the service accepts, in seconds"
+    )
+    serve_decode_timeout_s: float = Field(
+        30.0, gt=0, title="Longest time for decoding one upload, in seconds"
+    )
+    serve_decode_memory_mb: int = Field(
+        512,
+        ge=64,
+        title="Memory for decoding one upload, in MiB",
+        description="On top of the decoder itself.",
+    )
+    serve_body_timeout_s: float = Field(
+        20.0, gt=0, title="Longest silence of a client while it sends a request, in seconds"
+    )
+    serve_rate_per_minute: int = Field(
+        600, ge=0, title="Requests per minute and client", description="0: as many as it likes."
+    )
+    serve_max_streams: int = Field(16, ge=0, title="Live streams at once")
+    serve_cors_origins: str = Field(
+        "", title="Origins whose pages may call", description="Separated by commas; none by default."
+    )
+    serve_preprocessor_url: str = Field(
+        "http://127.0.0.1:8001", title="Where the orchestrator's preprocessor is"
+    )
+    serve_predictor_url: str = Field("http://127.0.0.1:8002", title="Where the orchestrator's predictor is")
+    serve_peer_timeout_s: float = Field(
+        60.0, gt=0, title="Longest wait for another role's answer, in seconds"
+    )
+    serve_shutdown_s: int = Field(30, ge=0, title="Longest time to finish requests when stopped, in seconds")
 
     @classmethod
     def settings_customise_sources(

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-LISTS = ("lite", "", "train", "test")
+LISTS = ("lite", "", "train", "serve", "test")
 SYSTEMS = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")]
 PYTHONS = ["3.11", "3.12", "3.13"]
 # tf-keras asks for "tensorflow"; tensorflow-cpu is that, under another name (docs/dependencies.md).
@@ -25,11 +25,15 @@ def file_of(name: str) -> Path:
     return ROOT / (f"requirements-{name}.txt" if name else "requirements.txt")
 
 
-def lines_of(name: str) -> Iterator[str]:
-    """The lines of a list and of the lists it holds."""
+def lines_of(name: str) -> list[str]:
+    """The lines of a list and of the lists it holds; one that several of those share counts once."""
+    return list(dict.fromkeys(_all_lines_of(name)))
+
+
+def _all_lines_of(name: str) -> Iterator[str]:
     for line in file_of(name).read_text().splitlines():
         if line.startswith("-r "):
-            yield from lines_of(line.removeprefix("-r requirements").removesuffix(".txt").removeprefix("-"))
+            yield from _all_lines_of(line.removeprefix("-r requirements").removesuffix(".txt").removeprefix("-"))
         elif line.strip() and not line.startswith("#"):
             yield line
 

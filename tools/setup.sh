@@ -1,13 +1,14 @@
 #!/bin/sh
 # Makes .venv and installs one set of pinned requirements into it; a second call takes a moment.
-#   sh tools/setup.sh lite|full|train|test     (each set holds the one before it)
+#   sh tools/setup.sh lite|full|train|test     (each set holds the one before it; so does test hold serve)
+#   sh tools/setup.sh serve                    (the service alone: no pages, no TensorFlow)
 # PYTHON names the interpreter to use when the one found is not the one you want.
 set -eu
 cd "$(dirname "$0")/.."
 unset PYTHONHOME PYTHONPATH
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
-wanted=${1:?which set: lite, full, train or test}
+wanted=${1:?which set: lite, full, train, serve or test}
 venv=.venv
 python=$venv/bin/python
 busy=$venv.busy
@@ -25,15 +26,16 @@ files_of() {
         lite) echo requirements-lite.txt ;;
         full) echo "$(files_of lite) requirements.txt" ;;
         train) echo "$(files_of full) requirements-train.txt" ;;
-        test) echo "$(files_of train) requirements-test.txt" ;;
+        serve) echo requirements-serve.txt ;;
+        test) echo "$(files_of train) $(files_of serve) requirements-test.txt" ;;
     esac
 }
 # The place of the folder counts too: an environment that was moved or copied points to the old one.
 print_of() { { pwd -P; cat $(files_of "$1") pyproject.toml tools/setup.sh; } | cksum | tr -d ' \t'; }
 is_set_up() {
     [ -x "$python" ] || return 1
-    for larger in lite full train test; do
-        case "$(files_of $larger)" in "$(files_of "$wanted")"*) ;; *) continue ;; esac
+    for larger in lite full train serve test; do
+        case "$(files_of $larger)" in *"$(files_of "$wanted")"*) ;; *) continue ;; esac
         [ "$(cat "$venv/.set-up-$larger" 2>/dev/null)" = "$(print_of $larger)" ] && return 0
     done
     return 1
@@ -65,8 +67,8 @@ make_venv() {
 }
 
 case $wanted in
-    lite | full | train | test) ;;
-    *) fail "no set is called '$wanted'; there are lite, full, train and test." ;;
+    lite | full | train | serve | test) ;;
+    *) fail "no set is called '$wanted'; there are lite, full, train, serve and test." ;;
 esac
 is_set_up && exit 0
 
