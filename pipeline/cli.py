@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from pipeline import __version__, cli_audit, cli_night, cli_results, cli_serve, cli_train
+from pipeline import __version__, cli_audit, cli_batch, cli_night, cli_results, cli_serve, cli_train
 from pipeline.cli_console import interrupts, progress, quiet_start, say
 from pipeline.errors import CryError, SettingsError
 
@@ -44,6 +44,7 @@ cli_train.evaluate.command("leaderboard")(cli_results.leaderboard)
 cli_train.evaluate.command("again")(cli_results.again)
 cli_train.evaluate.command("night")(cli_night.night)
 app.command("audit")(cli_audit.audit)
+app.command("batch")(cli_batch.batch)
 app.command("serve")(cli_serve.serve)
 app.add_typer(cli_train.train, name="train")
 app.add_typer(cli_train.evaluate, name="evaluate")

@@ -1,4 +1,4 @@
-"""Results as text: table, JSON, JSON lines, CSV, Audacity labels and Raven selection tables.
+"""Results as text: table, JSON, JSON lines, CSV, Audacity labels, Raven selection tables and RTTM.
 
 A *record* is one recording's result as plain values: what ``Analysis.to_dict()`` gives, or ``error_record()``
 for a file that could not be used. Every writer takes records as they come and yields text as it goes, so that
@@ -6,8 +6,8 @@ the command line prints each result when it is ready; the ``to_…`` functions g
 
 JSON and JSON lines carry everything. CSV has one row per recording: its episodes are counted, summed and
 written into one cell as ``start-end`` in seconds (``0.48-3.84; 6.72-9.60``); each reason has a column with
-its calibrated probability. Audacity labels and Raven tables have one row per episode, and no place for an
-error.
+its calibrated probability. Audacity labels, Raven tables and RTTM have one row per episode, and no place for
+an error.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from pipeline.analysis import Analysis
@@ -70,6 +72,11 @@ def to_audacity(result: Analysis | Record) -> str:
 def to_raven(results: Iterable[Analysis | Record]) -> str:
     """Episodes of one or more recordings as a Raven selection table."""
     return "".join(raven_table(_record(result) for result in results))
+
+
+def to_rttm(results: Iterable[Analysis | Record]) -> str:
+    """Episodes of one or more recordings as NIST Rich Transcription Time Marked lines."""
+    return "".join(rttm_lines(_record(result) for result in results))
 
 
 def json_array(records: Iterable[Record]) -> Iterator[str]:
@@ -133,6 +140,28 @@ def raven_table(records: Iterable[Record]) -> Iterator[str]:
             box = [number, "Spectrogram 1", 1, start, end, _LOW_HZ, _HIGH_HZ]
             scores = [f"{episode['peak']:.4f}", f"{episode['mean']:.4f}"]
             yield _delimited([*box, record["path"], start, "cry", *scores], "\t")
+
+
+def rttm_lines(records: Iterable[Record]) -> Iterator[str]:
+    """One SPEAKER line per episode, in seconds; the speaker is "cry", the confidence the peak score.
+
+    No field may hold a space, so the recording's path is percent-encoded.
+    """
+    for record in records:
+        for episode in record.get("episodes") or []:
+            file = quote(record["path"], "/:", errors="surrogateescape")
+            times = f"{episode['start_s']:.3f} {episode['end_s'] - episode['start_s']:.3f}"
+            yield f"SPEAKER {file} 1 {times} <NA> <NA> cry {episode['peak']:.4f} <NA>\n"
+
+
+def csv_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Any table as CSV (RFC 4180): header, then one line per row; keys that are missing leave cells empty.
+
+    Numbers have nine digits (a day in milliseconds), times are ISO 8601.
+    """
+    yield _delimited(columns, ",")
+    for row in rows:
+        yield _delimited([_full_cell(row.get(column)) for column in columns], ",")
 
 
 def table(records: Iterable[Record], *, color: bool = False) -> Iterator[str]:
@@ -218,6 +247,14 @@ def _cell(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value
+
+
+def _full_cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    return _cell(value)
 
 
 def _delimited(cells: Sequence[Any], delimiter: str) -> str:

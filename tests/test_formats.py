@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -129,3 +130,11 @@ def test_colours_only_where_they_are_wanted() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.99, "0:59"), (60, "1:00"), (3725, "1:02:05")])
 def test_clock(seconds: float, text: str) -> None:
     assert formats.clock(seconds) == text
+
+
+def test_rttm_has_a_line_of_ten_fields_per_episode() -> None:
+    rows = [line.split(" ") for line in formats.to_rttm([CRY, QUIET, BAD]).splitlines()]
+    assert [len(row) for row in rows] == [10, 10]
+    assert [(row[0], row[7]) for row in rows] == [("SPEAKER", "cry")] * 2
+    assert [(float(row[3]), float(row[4])) for row in rows] == [(0.48, 3.36), (6.72, 2.88)]
+    assert unquote(rows[0][1]) == CRY["path"]

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pipeline"
-ROOMS_OUTSIDE = {"training", "evaluation", "zoo", "service", "monitor", "pages"}
+ROOMS_OUTSIDE = {"training", "evaluation", "zoo", "service", "monitor", "pages", "archive"}
 OUTER = ROOMS_OUTSIDE | {path.stem for path in PACKAGE.glob("cli*.py")}
 # The rooms that decide what is said about a sound, with the private files beside them.
 CORE = [
