@@ -45,9 +45,10 @@ def again(
     """
     from pipeline.errors import DataError
     from pipeline.evaluation.leaderboard.again import measure_again
+    from pipeline.evaluation.leaderboard.results import files
 
     # An audit describes recordings; there is no model's figure in it.
-    there = {p.stem: p for p in sorted(results.glob("*.json")) if not p.stem.startswith("audit-")}
+    there = {p.stem: p for p in files(results) if not p.stem.startswith("audit-")}
     unknown = [name for name in [*(names or []), *(leave_out or [])] if name not in there]
     if unknown or not there:
         raise DataError(

@@ -38,7 +38,7 @@ _LEAST_SCORE = 1e-4
 # Crying goes on, most of what resembles it does not: 42 windows (20 s) are also judged together, and each may
 # then be less sure by this much in log-odds (docs/nights.md: how it was settled, and what other values do).
 SUSTAINED_WINDOWS = 42
-SUSTAINED_GAIN = 5.0
+SUSTAINED_GAIN = 5.5
 # Of a logistic regression of crying on the mean log-odds of so many windows, on the same nights.
 SUSTAINED_SLOPE = 3.0
 # Figures of the mixed tests stay honest only if these backgrounds teach nothing.

@@ -12,6 +12,8 @@ from pipeline.artifacts import open_artifact
 from pipeline.errors import DataError
 
 KINDS = ("reasons", "detection", "night", "audit")
+# Written by the scripts under benchmarks/, and read by nobody here.
+_SCRIPTS = ("speed-", "evidence-")
 Report = Mapping[str, Any]
 
 
@@ -31,6 +33,11 @@ class Results:
     audit: dict[str, Report]
 
 
+def files(folder: Path) -> list[Path]:
+    """The result files in a folder, by name; without what the scripts under ``benchmarks/`` leave there."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith(_SCRIPTS))
+
+
 def read(folder: Path, artifacts: Path) -> Results:
     """Read every report.
 
@@ -42,7 +49,7 @@ def read(folder: Path, artifacts: Path) -> Results:
         DataError: a file is no report, or there is none at all.
     """
     found = Results({}, {}, {}, {}, {})
-    for path in sorted(folder.glob("*.json")):
+    for path in files(folder):
         report = read_report(path)
         kind, name = report["kind"], str(report.get("model", path.stem))
         if kind == "reasons":

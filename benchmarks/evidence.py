@@ -1,0 +1,108 @@
+"""What judging the last 20 s together does to nights, and how its gain was settled.
+
+    python benchmarks/evidence.py
+
+Detectors that heard nothing of a night's sources listen to the nights of two seeds (and the suites of the
+first), with single windows only and with several gains (pipeline.detection.Evidence). Then the gain is chosen
+once more for every fold, on the nights of the other folds at the second seed, and judged at the first. Needs
+../shared/data and YAMNet; what was heard is kept in the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluation import night
+from pipeline.evaluation import night_figures as figure
+from pipeline.evaluation.night_figures import Heard
+from pipeline.evaluation.night_hearing import Hearing
+from pipeline.evaluation.night_judges import judges_of
+from pipeline.evaluation.night_sound import Night
+from pipeline.settings import get_settings
+from pipeline.training.cache import default_cache
+from pipeline.zoo.crylens import CrylensYamnet
+from pipeline.zoo.listening import rules_of
+from pipeline.zoo.yamnet_class import shared_yamnet
+
+DATA = Path("../shared/data")
+OUT = Path(__file__).parent / "results" / "evidence-yamnet.json"
+GAINS = (None, 4.5, 5.0, 5.5, 6.0)  # None: single windows alone
+SEEDS = (0, 1)
+BUDGET_PER_24H = 1.0
+
+
+def listen(seed: int) -> dict[float | None, list[Heard]]:
+    """The nights and suites of a seed as they are heard with each gain."""
+    settings, cache = get_settings(), default_cache()
+    sources, sounds = night.read_sounds(DATA)
+    options: dict[str, Any] = {"settings": settings, "cache": cache, "seed": 0, "progress": None}
+    judges = judges_of("crylens-yamnet", sounds, sources, heads="held-out", **options)
+    heard: dict[float | None, list[Heard]] = {gain: [] for gain in GAINS}
+    programme = night.Programme(seed=seed, suite_minutes=0.0 if seed else 30.0)
+    for its, plan in programme.nights(sounds):
+        hearing = Hearing(Night(its, plan), cache, shared_yamnet)
+        judge = judges[its.fold]
+        for gain in GAINS:
+            head = replace(
+                judge.model.head,
+                sustained_windows=judge.model.head.sustained_windows * (gain is not None),
+                sustained_gain=np.array(gain or 0.0),
+            )
+            model = CrylensYamnet(head=head)
+            timeline = hearing.timeline(model, judge.key)
+            heard[gain].append(Heard(hearing.night.truth, timeline, rules_of(model, timeline)))
+    return heard
+
+
+def row(heard: list[Heard]) -> dict[str, Any]:
+    """Recall and false alerts on the nights, and false alerts in each suite."""
+    nights = [h for h in heard if h.is_night]
+    suites = [h for h in heard if not h.is_night]
+    figures = figure.figures(nights, [n.predicted() for n in nights], draws=200, seed=0)
+    by_suite = figure.by_suite(suites, [s.predicted() for s in suites])
+    return {
+        "episode_recall": figures["episode_recall"],
+        "false_alerts_per_24h": figures["false_alerts_per_24h"],
+        "onset_latency_s": figures["onset_latency_s"],
+        "suites": {name: s["false_alerts_per_24h"]["count"] for name, s in by_suite.items()},
+    }
+
+
+def chosen_elsewhere(judged: dict[float | None, list[Heard]], other: dict[float | None, list[Heard]]) -> Any:
+    """Each fold with the highest gain that keeps within the budget on the other folds' nights."""
+    folds = sorted({h.truth.fold for h in judged[None]})
+    gains: dict[int, float | None] = {}
+    for fold in folds:
+        gains[fold] = None
+        for gain in GAINS[1:]:
+            nights = [h for h in other[gain] if h.is_night and h.truth.fold != fold]
+            if figure.alerts(nights, [n.predicted() for n in nights])["value"] <= BUDGET_PER_24H:
+                gains[fold] = gain
+    together = [h for fold in folds for h in judged[gains[fold]] if h.truth.fold == fold]
+    return {"gains": {str(fold): gain for fold, gain in gains.items()}, **row(together)}
+
+
+def main() -> None:
+    """Measure, print, save."""
+    heard = {seed: listen(seed) for seed in SEEDS}
+    report: dict[str, Any] = {"command": "python benchmarks/evidence.py", "seeds": {}}
+    for seed, by_gain in heard.items():
+        report["seeds"][str(seed)] = {str(gain or "single"): row(nights) for gain, nights in by_gain.items()}
+    report["chosen_elsewhere"] = chosen_elsewhere(heard[SEEDS[0]], heard[SEEDS[1]])
+    for name, rows in [*report["seeds"].items(), ("chosen elsewhere", {"": report["chosen_elsewhere"]})]:
+        for gain, r in rows.items():
+            alerts, recall = r["false_alerts_per_24h"], r["episode_recall"]
+            print(
+                f"seed {name}, gain {gain}: {recall['found']}/{recall['episodes']} found, {alerts['count']} "
+                f"false alerts in {alerts['hours']:.1f} h, {sum(r['suites'].values())} in the suites"
+            )
+    OUT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
