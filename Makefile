@@ -7,6 +7,8 @@ PORT ?= 8501
 ADDRESS ?= localhost
 # Options handed to pytest, for example: make test TESTS="tests/test_cli.py -k jsonl"
 TESTS ?=
+# Test files at a time; 0 runs them one after the other in one process.
+JOBS ?= 2
 PYTHON ?=
 # Options of the service, for example: make serve SERVE="--port 8080"
 SERVE ?=
@@ -36,7 +38,7 @@ serve: setup-serve
 
 test: setup-test
 	@sh tools/chromium.sh
-	@.venv/bin/python -m pytest $(TESTS)
+	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 lint: setup-test
 	@.venv/bin/ruff check .
