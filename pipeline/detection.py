@@ -137,7 +137,7 @@ class DetectorHead:
             yield self.scores(kept)
 
     def evidence(self, scores: FloatArray) -> FloatArray:
-        """What decisions on a whole recording are made on (:class:`Evidence`): (T,) scores to (T,) float32."""
+        """What decisions on a whole recording are made on (:class:`Evidence`): (T,) to (T,) float32."""
         listener = Evidence(self)
         return np.fromiter(map(listener.push, scores.tolist()), np.float32, len(scores))
 
@@ -174,11 +174,12 @@ class DetectorHead:
 class Evidence:
     """Window scores as decisions are made on them, one at a time and in constant memory.
 
-    The mean log-odds of the last ``sustained_windows`` are a score of their own: they reach the shipped threshold
-    ``sustained_gain`` below it, and grow ``sustained_slope`` times as fast from there, since the mean of many
-    looks varies less than each of them. It counts where it is higher than the window's score, and only at windows
-    about as sure as the mean or surer: what was heard before does not draw out an episode that is over. Nothing
-    is judged together before so many windows were heard; clips of some seconds are judged by their windows alone.
+    The mean log-odds of the last ``sustained_windows`` are a score of their own: they reach the shipped
+    threshold ``sustained_gain`` below it, and grow ``sustained_slope`` times as fast from there, since the
+    mean of many looks varies less than each of them. It counts where it is higher than the window's score,
+    and only at windows about as sure as the mean or surer: what was heard before does not draw out an episode
+    that is over. Nothing is judged together before so many windows were heard; clips of some seconds are
+    judged by their windows alone.
     """
 
     def __init__(self, head: DetectorHead) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.evaluation.detection import to_markdown
+from pipeline.training import detector_recipe as recipe
 from pipeline.training.student_card import sources_table
 
 
@@ -28,7 +29,10 @@ def model_card(report: dict[str, Any], embedder: str, counts: dict[str, int]) ->
 Mean and standard deviation of the embeddings over {_length(final)} s (2048 numbers), StandardScaler, PCA,
 logistic regression, calibration. Beside the components the regression sees one axis more: along it YAMNet's
 own class for a baby's cry rises, learned from its scores on the training sounds by ridge regression, because
-that class has heard more babies than any labelled set here. A clip's score is its best window's.
+that class has heard more babies than any labelled set here. A clip's score is its best window's. Along
+recordings longer than 20 s the last {recipe.SUSTAINED_WINDOWS} windows are also judged together, and each may
+then be less sure by {recipe.SUSTAINED_GAIN:g} in log-odds (`pipeline.detection.Evidence`; what that does to
+nights is in `docs/nights.md`). The clips below are shorter, so it has no part in their figures.
 
 ```
 python -m pipeline train detector --embedder {embedder} --data ../shared/data
@@ -64,8 +68,9 @@ class was added, in one variant, after nights (`docs/nights.md`) of the same sou
 
 {threshold["value"]:.3f} on the calibrated score, the lowest that lets at most 0.5 % of the clean non-cries
 and of the changed ones through. It was chosen on heads that had heard the clip's source but not its donor or
-original recording, as the shipped head has heard every source here; those rows are no test of it. On sources
-left out the heads have heard less than the shipped one, cries above all.
+original recording, as the shipped head has heard every source here; those rows are no test of it. What
+overlaps or copies another recording counts as one with it (`pipeline/training/checked_groups.csv`). On
+sources left out the heads have heard less than the shipped one, cries above all.
 
 | suite | heads | recall | false positives |
 |---|---|---|---|
