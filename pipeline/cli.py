@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from pipeline import __version__, cli_audit, cli_batch, cli_night, cli_results, cli_serve, cli_train
+from pipeline import (
+    __version__,
+    cli_audit,
+    cli_batch,
+    cli_export,
+    cli_night,
+    cli_results,
+    cli_serve,
+    cli_train,
+)
 from pipeline.cli_console import interrupts, progress, quiet_start, say
 from pipeline.errors import CryError, SettingsError
 
@@ -49,6 +58,7 @@ app.command("serve")(cli_serve.serve)
 app.add_typer(cli_train.train, name="train")
 app.add_typer(cli_train.evaluate, name="evaluate")
 app.add_typer(cli_train.data, name="data")
+app.add_typer(cli_export.export, name="export")
 
 
 class Recording(NamedTuple):

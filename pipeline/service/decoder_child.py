@@ -126,7 +126,7 @@ class LiveDecoder(AvDecoder):
         self.damage: list[str] = []
         # Long probing would hold back the first seconds: what is needed stands in the head of Ogg and WebM.
         options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none", "probesize": "2048"}
-        options |= {"analyzeduration": "0", "fflags": "nobuffer"}
+        options |= {"analyzeduration": "0"}
         try:
             self._container = av.open(_Arriving(file), mode="r", options=options, buffer_size=1024)
         except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
