@@ -1,0 +1,209 @@
+"""``monitor`` and ``history``; the work is in ``pipeline.monitor``."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.cli_console import quiet_start, say
+from pipeline.errors import SettingsError
+
+DEFAULT_STORE = "sqlite:///crylens-history.db"
+
+monitor = typer.Typer(help="Listen to rooms and keep a history.", invoke_without_command=True)
+history = typer.Typer(help="What the monitor heard, as files and back.", no_args_is_help=True)
+
+StoreUrl = Annotated[
+    str, typer.Option("--store", envvar="CRY_MONITOR_STORE", help="The history: sqlite:///PATH, or a path.")
+]
+
+
+@monitor.callback()
+def listen(
+    context: typer.Context,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to listen to; repeatable. A recording or folder, an address (rtsp://, http://, …), "
+            "mic, mic:NAME or mic:NUMBER, - for raw sound on standard input (16 kHz, 16 bit, mono; any "
+            "other is pcm:FORMAT:RATE:CHANNELS)."
+        ),
+    ] = None,
+    room: Annotated[
+        list[str] | None, typer.Option(help="Name of its room, in the same order. [default: room 1, …]")
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(help="How fast recordings are replayed: a number, or max.", metavar="N|max")
+    ] = "1",
+    store: StoreUrl = DEFAULT_STORE,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Do not open a stream again that has come to its end.")
+    ] = False,
+    detection_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="A cry from this score on. [default: the detector's own]"),
+    ] = None,
+    embedder: Annotated[
+        Literal["auto", "yamnet", "student"] | None,
+        typer.Option(help="What listens. [default: auto, or CRY_EMBEDDER]"),
+    ] = None,
+    reasons: Annotated[bool, typer.Option(help="Say of each episode what can be said about why.")] = True,
+    report_every: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds between lines of level and score, without a terminal; 0: none."),
+    ] = 10.0,
+    list_devices: Annotated[
+        bool, typer.Option("--list-devices", help="Name the microphones there are, and end.")
+    ] = False,
+) -> None:
+    """Listen to rooms: episodes, with when it was really listening, go into a history as they happen.
+
+    Exit status: 0 ended, or stopped by SIGTERM; 1 a room or recording failed, or something is not stored;
+    2 nothing could be begun; 130 stopped by Ctrl-C.
+    """
+    if context.invoked_subcommand:
+        return
+    if list_devices:
+        from pipeline.monitor.source_mic import list_devices as devices
+
+        for line in devices():
+            typer.echo(line)
+        return
+    names = _rooms(source or [], room or [])
+    from pipeline.monitor.clock import SystemClock
+    from pipeline.monitor.ears import Ears
+    from pipeline.monitor.run import run
+    from pipeline.monitor.sources import parse_source
+    from pipeline.monitor.store import open_store
+    from pipeline.settings import get_settings
+
+    pace = _speed(speed)
+    rooms = [(name, parse_source(text, speed=pace)) for name, text in names]
+    settings = get_settings(embedder=embedder, detection_threshold=detection_threshold)
+    with open_store(store) as opened, _stopping() as (stop, why):
+        with quiet_start():
+            ears = Ears.load(settings, reasons=reasons)
+        say(f"Listening with the {ears.embedder.name} embedder. The history is {opened.path}.")
+        if ears.embedder.notice:
+            say(ears.embedder.notice)
+        ran = run(
+            rooms,
+            ears,
+            opened,
+            SystemClock(),
+            stop=stop,
+            until_end=until_end,
+            report_every_s=report_every,
+        )
+    say(f"{ran.episodes} episodes heard.")
+    if not ran.stored:
+        say(f"The last of it could not be stored: {opened.path} cannot be written.")
+    if ran.failed or ran.skipped or not ran.stored:
+        raise typer.Exit(1)
+    if why == [signal.SIGINT]:
+        raise typer.Exit(130)
+
+
+@history.command("export")
+def export_history(
+    store: StoreUrl = DEFAULT_STORE,
+    format: Annotated[
+        Literal["jsonl", "csv", "parquet"], typer.Option("--format", "-f", help="How it is written.")
+    ] = "jsonl",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder for a file per table. [default: episodes, to standard output]"
+        ),
+    ] = None,
+) -> None:
+    """The history for other programs: episodes, coverage and health. A running monitor is not disturbed."""
+    from pipeline.monitor.exporting import export, text_of
+    from pipeline.monitor.models import EpisodeRow
+    from pipeline.monitor.store import read_store
+
+    if output is None and format == "parquet":
+        raise SettingsError("Parquet cannot go to standard output: name a folder with --output.")
+    with read_store(store) as opened:
+        if output is not None:
+            for path, count in export(opened, output, format).items():
+                say(f"{path}: {count:,} rows")
+        elif format != "parquet":
+            for line in text_of(opened.rows(EpisodeRow, order_by="started_at"), EpisodeRow, format):
+                sys.stdout.write(line)
+
+
+@history.command("import")
+def import_history(
+    folder: Annotated[Path, typer.Argument(help="What export --output wrote.")],
+    store: StoreUrl = DEFAULT_STORE,
+) -> None:
+    """Take exported files into a history; rows that are there already are replaced, so twice is as once."""
+    from pipeline.monitor.exporting import load
+    from pipeline.monitor.store import open_store
+
+    if not folder.is_dir():
+        raise SettingsError(f"{folder} is no folder: name what history export --output wrote.")
+    with open_store(store) as opened:
+        for table, count in load(opened, folder).items():
+            say(f"{table}: {count:,} rows")
+
+
+def _rooms(sources: list[str], rooms: list[str]) -> list[tuple[str, str]]:
+    """Name and source of each room."""
+    if not sources:
+        raise SettingsError("There is nothing to listen to: name a --source (see crylens monitor --help).")
+    if len(rooms) > len(sources):
+        raise SettingsError(f"{len(rooms)} rooms are named for {len(sources)} sources: each needs its own.")
+    names = [*rooms, *(f"room {number}" for number in range(len(rooms) + 1, len(sources) + 1))]
+    for name in names:
+        if not re.fullmatch(r"\w[\w .,()'-]{0,59}", name):
+            raise SettingsError(
+                f"Room '{name}' cannot be called so: a letter or digit, then up to 59 letters, digits, "
+                "spaces, dots, hyphens and brackets."
+            )
+        if names.count(name) > 1:
+            raise SettingsError(f"Two rooms are called '{name}': each needs a name of its own.")
+    if sum(text == "-" or text.startswith("pcm:") for text in sources) > 1:
+        raise SettingsError("Standard input can be listened to by one room only.")
+    return list(zip(names, sources, strict=True))
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.1 <= speed <= 1000:
+        raise SettingsError(f"Speed cannot be '{text}': a number from 0.1 to 1000, or max.")
+    return speed
+
+
+@contextmanager
+def _stopping() -> Iterator[tuple[threading.Event, list[int]]]:
+    """An event that Ctrl-C and SIGTERM set, and which of them came; a second one ends at once."""
+    stop, why = threading.Event(), list[int]()
+
+    def handle(number: int, frame: object) -> None:
+        del frame
+        if why:
+            raise KeyboardInterrupt
+        why.append(number)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop, why
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

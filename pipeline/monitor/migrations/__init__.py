@@ -1,0 +1,1 @@
+"""Steps from one layout of the history to the next (Alembic)."""

@@ -1,0 +1,133 @@
+"""The tables of the history, as the newest migration leaves them. All times are aware, in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time; kept in UTC, which SQLite has no type for, and given back aware."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone: times of the history are aware.")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: JSON}
+
+
+class Coverage(Base):
+    """A stretch of listening without a break: what no row covers was not heard.
+
+    ``state``: "open", "ended", "failed" (the source did) or "interrupted" (the monitor did; the row says what
+    was heard up to its last write). ``heard_s`` counts sound; ``lost_s`` what was lost on the way, ``late``
+    how often.
+    """
+
+    __tablename__ = "coverage"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str]
+    room: Mapped[str]
+    source: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+    heard_s: Mapped[float]
+    lost_s: Mapped[float]
+    late: Mapped[int]
+    embedder: Mapped[str]
+    models: Mapped[str]
+    threshold: Mapped[float]
+    state: Mapped[str]
+    why: Mapped[str | None]
+
+    __table_args__ = (Index("coverage_by_time", "room", "started_at"),)
+
+
+class EpisodeRow(Base):
+    """Crying. ``start_s`` and ``end_s`` are seconds from the start of its stretch of listening.
+
+    ``state``: "open", "ended" or "interrupted" (cut short; it ends where it was last known to go on).
+    """
+
+    __tablename__ = "episodes"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    coverage_id: Mapped[str] = mapped_column(ForeignKey("coverage.id"))
+    room: Mapped[str]
+    source: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+    start_s: Mapped[float]
+    end_s: Mapped[float]
+    peak: Mapped[float]
+    mean: Mapped[float]
+    threshold: Mapped[float]
+    models: Mapped[str]
+    reasons: Mapped[dict[str, Any] | None]
+    state: Mapped[str]
+
+    __table_args__ = (Index("episodes_by_time", "room", "started_at"),)
+
+
+class Health(Base):
+    """Something that changed: a source came, stalled, failed; the store could not be written."""
+
+    __tablename__ = "health"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str]
+    at: Mapped[datetime]
+    room: Mapped[str]
+    source: Mapped[str]
+    state: Mapped[str]
+    words: Mapped[str]
+
+    __table_args__ = (Index("health_by_time", "at"),)
+
+
+class Pulse(Base):
+    """How a room is doing just now, one row each, written about every second."""
+
+    __tablename__ = "pulses"
+
+    room: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str]
+    source: Mapped[str]
+    at: Mapped[datetime]
+    state: Mapped[str]
+    words: Mapped[str]
+    sound_at: Mapped[datetime | None]
+    decided_at: Mapped[datetime | None]
+    level_dbfs: Mapped[float]
+    peak_dbfs: Mapped[float]
+    clipped: Mapped[int]
+    silent_s: Mapped[float]
+    stuck_s: Mapped[float]
+    score: Mapped[float]
+    threshold: Mapped[float]
+    late: Mapped[int]
+    lost_s: Mapped[float]
+
+
+# What is exported and imported, in an order in which rows can be put in.
+HISTORY: tuple[type[Base], ...] = (Coverage, EpisodeRow, Health)
