@@ -31,6 +31,8 @@ from pipeline.zoo.yamnet_class import shared_yamnet
 
 DATA = Path("../shared/data")
 OUT = Path(__file__).parent / "results" / "evidence-yamnet.json"
+DOCS = Path(__file__).parent.parent / "docs" / "nights.md"
+MARKS = ("<!-- evidence-figures -->", "<!-- /evidence-figures -->")
 GAINS = (None, 4.5, 5.0, 5.5, 6.0)  # None: single windows alone
 SEEDS = (0, 1)
 BUDGET_PER_24H = 1.0
@@ -88,20 +90,38 @@ def chosen_elsewhere(judged: dict[float | None, list[Heard]], other: dict[float 
 
 
 def main() -> None:
-    """Measure, print, save."""
+    """Measure, save, and write the table into docs/nights.md."""
     heard = {seed: listen(seed) for seed in SEEDS}
     report: dict[str, Any] = {"command": "python benchmarks/evidence.py", "seeds": {}}
     for seed, by_gain in heard.items():
         report["seeds"][str(seed)] = {str(gain or "single"): row(nights) for gain, nights in by_gain.items()}
     report["chosen_elsewhere"] = chosen_elsewhere(heard[SEEDS[0]], heard[SEEDS[1]])
-    for name, rows in [*report["seeds"].items(), ("chosen elsewhere", {"": report["chosen_elsewhere"]})]:
-        for gain, r in rows.items():
-            alerts, recall = r["false_alerts_per_24h"], r["episode_recall"]
-            print(
-                f"seed {name}, gain {gain}: {recall['found']}/{recall['episodes']} found, {alerts['count']} "
-                f"false alerts in {alerts['hours']:.1f} h, {sum(r['suites'].values())} in the suites"
-            )
     OUT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    text = DOCS.read_text(encoding="utf-8")
+    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+    DOCS.write_text(f"{before}{MARKS[0]}\n{table(report)}\n{MARKS[1]}{after}", encoding="utf-8")
+    print(table(report))
+
+
+def table(report: dict[str, Any]) -> str:
+    """Markdown: a row for each gain, and one for what is chosen elsewhere."""
+    lines = [
+        "| gain | found, false alerts per 24 h | on other nights | false alerts in 4 h of suites |",
+        "|---|---:|---:|---:|",
+    ]
+    first, second = (report["seeds"][str(seed)] for seed in SEEDS)
+    for gain, r in first.items():
+        name = "single windows alone" if gain == "single" else gain
+        lines.append(f"| {name} | {_cell(r)} | {_cell(second[gain])} | {sum(r['suites'].values())} |")
+    last = report["chosen_elsewhere"]
+    gains = sorted({"none" if g is None else f"{g:g}" for g in last["gains"].values()})
+    name = f"chosen on other folds ({', '.join(gains)})"
+    lines += [f"| {name} | {_cell(last)} | | {sum(last['suites'].values())} |", "", "```sh"]
+    return "\n".join([*lines, report["command"], "```"])
+
+
+def _cell(r: dict[str, Any]) -> str:
+    return f"{r['episode_recall']['value']:.0%}, {r['false_alerts_per_24h']['value']:.1f}"
 
 
 if __name__ == "__main__":
