@@ -91,7 +91,7 @@ def parse_source(text: str, *, speed: float | None = 1.0) -> Source:
         from pipeline.monitor.source_stream import StreamSource
 
         return StreamSource(text)
-    if Path(text).exists():
+    if text and Path(text).exists():
         from pipeline.monitor.source_files import FilesSource
 
         return FilesSource(Path(text), speed=speed)
