@@ -14,9 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from listening import Monitor, episodes
 
+from pipeline.audio import SAMPLE_RATE, load
 from pipeline.monitor.models import Coverage, EpisodeRow, Health
 from pipeline.monitor.store import StoreError, open_store, read_store
 
@@ -38,9 +41,12 @@ def test_kills_at_any_moment_lose_no_more_than_the_open_second(tmp_path: Path) -
     assert told["most_lost_s"] < 1.5  # the open second, on a machine that is busy with other tests
 
 
-def test_a_killed_monitor_is_told_from_one_that_ended(night: Path, tmp_path: Path, monitor: Start) -> None:
-    store = tmp_path / "history.db"
-    running = monitor("--source", night, "--speed", "30", "--store", store)
+def test_a_killed_monitor_is_told_from_one_that_ended(
+    another_cry: Path, tmp_path: Path, monitor: Start
+) -> None:
+    store, source = tmp_path / "history.db", tmp_path / "long.wav"
+    soundfile.write(source, np.tile(load(another_cry).samples, 12), SAMPLE_RATE)
+    running = monitor("--source", source, "--speed", "5", "--store", store)
     running.wait_for("crying since")
     time.sleep(1.0)
     with pytest.raises(StoreError, match="another monitor"):
