@@ -1,13 +1,30 @@
-"""Answers put together from the halves of an analysis: what each endpoint's JSON says."""
+"""Answers put together from the halves of an analysis: what each endpoint's JSON says. Plain Python."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.service.engine import Hearing
-
 NOT_SURE = "not sure"
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """The first half of an analysis.
+
+    Attributes:
+        record: ``Analysis.to_dict()`` without reasons.
+        windows: (centre in seconds, score) of each window.
+        described: ``schema`` and ``features`` of the stretch that reasons are judged by; None when not asked
+            for.
+        reason_names: every reason the model knows, in its order.
+    """
+
+    record: dict[str, Any]
+    windows: list[tuple[float, float]]
+    described: dict[str, Any] | None
+    reason_names: list[str]
 
 
 def analysis(hearing: Hearing, reasons: dict[str, Any] | None, *, windows: bool = False) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pipeline import __version__, acoustics
 from pipeline.audio import SAMPLE_RATE, Waveform
 from pipeline.errors import CryError
+from pipeline.service.answers import Hearing
 from pipeline.service.decoding import Decoders, Upload
 from pipeline.service.features import describe
 from pipeline.service.metrics import Metrics
@@ -31,24 +32,6 @@ from pipeline.settings import Settings
 MOST_DESCRIBED_S = 60.0
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """The first half of an analysis.
-
-    Attributes:
-        record: ``Analysis.to_dict()`` without reasons.
-        windows: (centre in seconds, score) of each window.
-        described: ``schema`` and ``features`` of the stretch that reasons are judged by; None when not asked
-            for.
-        reason_names: every reason the model knows, in its order.
-    """
-
-    record: dict[str, Any]
-    windows: list[tuple[float, float]]
-    described: dict[str, Any] | None
-    reason_names: list[str]
 
 
 class Engine(Protocol):

@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.service.kinds import MEDIA_TYPE
 from pipeline.service.limits import Admission, RateLimit
 from pipeline.service.logs import say
 from pipeline.service.metrics import Metrics
-from pipeline.service.problems import MEDIA_TYPE, Problem, busy, internal
+from pipeline.service.problems import Problem, busy, internal
 from pipeline.settings import Settings
 
 UPLOADS = frozenset({"/preprocess", "/classify", "/v1/analyze", "/v1/hear"})
@@ -246,7 +247,7 @@ class _Note:
             self._metrics.seconds.labels(route).observe(took_s)
         if self._code:
             self._metrics.errors.labels(self._code).inc()
-        if route in OPEN | {"/metrics"} and self._status < 400:
+        if route in _UNCOUNTED:
             return
         say(
             "request",

@@ -1,9 +1,4 @@
-"""What goes wrong, as problem documents (RFC 9457) with a stable code each.
-
-A code is ``family/cause``. Families: ``audio`` (the sound), ``features`` (numbers given instead of sound),
-``request`` (its form), ``access`` (who asks, how often), ``service`` (ours). For the sound the causes are
-those of :class:`pipeline.errors.AudioError`. Details of anything else stay in the log.
-"""
+"""What goes wrong, as problem documents (RFC 9457): raised anywhere, answered by the application."""
 
 from __future__ import annotations
 
@@ -13,48 +8,16 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from pipeline.errors import ArtifactError, AudioError, CryError, SettingsError
-
-MEDIA_TYPE = "application/problem+json"
-
-# code: (status, title)
-KINDS: dict[str, tuple[int, str]] = {
-    "audio/empty": (400, "There is no sound in the upload"),
-    "audio/unreadable": (400, "The upload cannot be read"),
-    "audio/too-large": (413, "The upload is too large"),
-    "audio/too-long": (413, "The recording is too long"),
-    "audio/not-audio": (415, "The upload is not a sound file that can be read"),
-    "audio/no-audio-track": (415, "The upload has no sound track"),
-    "audio/too-short": (422, "The recording is too short"),
-    "audio/non-finite": (422, "The recording holds samples that are no numbers"),
-    "audio/decoding-stopped": (422, "The recording needs more memory or time to decode than is allowed"),
-    "features/invalid": (422, "The features cannot be used"),
-    "features/unknown-schema": (422, "There is no feature schema of that name"),
-    "features/schema-mismatch": (422, "The model takes other features"),
-    "request/malformed": (400, "The request cannot be read"),
-    "request/invalid": (422, "A parameter cannot be used"),
-    "request/too-large": (413, "The request is too large"),
-    "request/unsupported-media-type": (415, "The request has another content type than is accepted"),
-    "request/too-slow": (408, "The request came too slowly"),
-    "request/not-found": (404, "There is nothing here"),
-    "request/method-not-allowed": (405, "The method is not supported here"),
-    "access/token-missing": (401, "A bearer token is needed"),
-    "access/token-wrong": (401, "The bearer token is not the right one"),
-    "access/origin-refused": (403, "Pages of this origin may not call"),
-    "access/too-many-requests": (429, "Too many requests"),
-    "service/busy": (503, "Too many requests wait already"),
-    "service/starting": (503, "The models are being loaded"),
-    "service/preprocessor-unavailable": (503, "The preprocessor cannot be reached"),
-    "service/predictor-unavailable": (503, "The predictor cannot be reached"),
-    "service/internal": (500, "Something went wrong on our side"),
-}
+from pipeline.errors import CryError
+from pipeline.service import kinds
+from pipeline.service.kinds import KINDS, MEDIA_TYPE
 
 
 class Problem(HTTPException):
     """A refusal that a client can act on; becomes a problem document.
 
     Args:
-        code: a key of :data:`KINDS`.
+        code: a key of :data:`pipeline.service.kinds.KINDS`.
         detail: a sentence or two for a person.
         headers: further response headers.
         more: further members of the document.
@@ -68,22 +31,14 @@ class Problem(HTTPException):
         headers: Mapping[str, str] | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        status, self.title = KINDS[code]
+        status, _title = KINDS[code]
         super().__init__(status, detail, dict(headers) if headers else None)
         self.code = code
         self.more = dict(more or {})
 
     def document(self, request_id: str | None = None) -> dict[str, Any]:
         """The problem document; ``request_id`` finds the request in the log."""
-        found = {
-            "type": f"urn:crylens:problem:{self.code.replace('/', ':')}",
-            "title": self.title,
-            "status": self.status_code,
-            "detail": self.detail,
-            "code": self.code,
-            **self.more,
-        }
-        return found | ({"request_id": request_id} if request_id else {})
+        return kinds.document(self.code, self.detail, **self.more, request_id=request_id)
 
     def response(self, request_id: str | None = None) -> JSONResponse:
         """The answer to send."""
@@ -99,19 +54,12 @@ def busy(retry_after_s: int, detail: str = "Ask again a little later.") -> Probl
 
 def internal() -> Problem:
     """500 that says nothing of what is inside."""
-    return Problem("service/internal", "It was noted; the request identifier helps to find out more.")
+    return Problem(kinds.INTERNAL, kinds.NOT_OURS_TO_TELL)
 
 
 def of_error(error: CryError) -> Problem:
     """The problem that one of the library's errors is to a client."""
-    if isinstance(error, AudioError):
-        code = f"audio/{error.code}"
-        return Problem(code if code in KINDS else "audio/not-audio", str(error))
-    if isinstance(error, SettingsError):
-        return Problem("request/invalid", str(error))
-    if isinstance(error, ArtifactError) and f"features/{error.code}" in KINDS:
-        return Problem(f"features/{error.code}", str(error))
-    return internal()
+    return Problem(*kinds.told(error))
 
 
 def of_document(document: Mapping[str, Any], retry_after: str | None) -> Problem | None:

@@ -18,9 +18,8 @@ from typing import Any
 import httpx
 
 from pipeline import __version__
-from pipeline.service.answers import reasons_of
+from pipeline.service.answers import Hearing, reasons_of
 from pipeline.service.decoding import Upload
-from pipeline.service.engine import Hearing
 from pipeline.service.logs import say
 from pipeline.service.metrics import Metrics
 from pipeline.service.problems import Problem, internal, of_document

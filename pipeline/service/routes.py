@@ -15,10 +15,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from pipeline import __version__, acoustics, formats
 from pipeline.service import answers, features, schemas
+from pipeline.service.answers import Hearing
 from pipeline.service.decoding import Upload
-from pipeline.service.engine import Hearing
 from pipeline.service.examples import CLASSIFIED, PREDICT, PREDICTED, PREPROCESSED, curl
-from pipeline.service.problems import MEDIA_TYPE, Problem
+from pipeline.service.kinds import MEDIA_TYPE
+from pipeline.service.problems import Problem
 from pipeline.service.state import State
 
 Recording = Annotated[

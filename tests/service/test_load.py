@@ -55,7 +55,8 @@ def test_a_full_queue_says_when_to_come_back(start: Callable[..., Server]) -> No
 
     def ask(_number: int) -> httpx.Response:
         with server.client(120) as client:
-            for _ in range(60):
+            deadline = time.monotonic() + 200
+            while time.monotonic() < deadline:
                 answer = send(client, "/classify", cry)
                 if answer.status_code == 200:
                     return answer
@@ -98,7 +99,7 @@ def test_a_stop_under_load_finishes_what_was_accepted(start: Callable[..., Serve
     status = server.stop(sign)
     for thread in threads:
         thread.join(60)
-    assert status in (0, -sign)
+    assert status == (130 if sign == signal.SIGINT else -sign)
     assert len(answers) + len(unheard) == 12, "no request was accepted and dropped"
     assert {answer.status_code for answer in answers} == {200}
     assert len(answers) >= 8
