@@ -52,7 +52,7 @@ def main() -> None:
     copy_code(given.out)
     copy_models(given.out)
     sizes = measure(given.out)
-    print(json.dumps(sizes, indent=2))  # noqa: T201
+    print(json.dumps(sizes, indent=2))
     if sizes["bytes"] > LIMIT_BYTES:
         sys.exit(f"{sizes['bytes']:,} bytes are more than the {LIMIT_BYTES:,} that Lambda takes.")
 

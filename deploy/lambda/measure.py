@@ -72,4 +72,4 @@ if __name__ == "__main__":
     runs = [cold_start(folder, event) for _ in range(int(sys.argv[2]) if len(sys.argv) > 2 else 5)]
     told = {key: round(statistics.median(float(str(run[key])) for run in runs), 3) for key in
             ("import_s", "first_s", "next_s", "peak_mb")}  # fmt: skip
-    print(json.dumps({"runs": len(runs), "median": told, "heavy": runs[0]["heavy"]}, indent=2))  # noqa: T201
+    print(json.dumps({"runs": len(runs), "median": told, "heavy": runs[0]["heavy"]}, indent=2))
