@@ -220,12 +220,12 @@ def crying_s(record: Record) -> float:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as ``m:ss`` or ``h:mm:ss``, cut to whole seconds.
+    """Seconds as people read them on a player, ``m:ss`` or ``h:mm:ss``, rounded to whole seconds.
 
     >>> clock(7.9), clock(3725)
-    ('0:07', '1:02:05')
+    ('0:08', '1:02:05')
     """
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 

@@ -109,14 +109,14 @@ def test_raven_tables_number_the_episodes_of_all_recordings() -> None:
 
 def test_the_table_has_a_line_per_recording() -> None:
     _, cry, quiet, bad = "".join(formats.table(RECORDS)).splitlines()
-    assert cry.split() == ["cry", "0.97", "1:02:05", "0:06", "not", "sure", "night/one,", "two.wav"]
-    assert quiet.split() == ["no", "cry", "0.01", "1:02:05", "-", "-", "b.ogg"]
+    assert cry.split() == ["cry", "0.97", "1:02:06", "0:06", "not", "sure", "night/one,", "two.wav"]
+    assert quiet.split() == ["no", "cry", "0.01", "1:02:06", "-", "-", "b.ogg"]
     assert bad.split(maxsplit=1) == ["error", "c.wav is empty."]
 
 
 def test_the_table_of_one_recording_tells_it_in_full() -> None:
     text = "".join(formats.table([CRY]))
-    assert "Crying from 0:00 to 0:03 (highest score 0.97)." in text
+    assert "Crying from 0:00 to 0:04 (highest score 0.97)." in text
     assert "84%     84%" in text, "the chance of a reason stands beside how usual it is"
     assert "This sound says little about why." in text
     assert "It was cut short." in text
@@ -127,7 +127,9 @@ def test_colours_only_where_they_are_wanted() -> None:
     assert "\x1b[" not in "".join(formats.table(RECORDS))
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.99, "0:59"), (60, "1:00"), (3725, "1:02:05")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (6.4, "0:06"), (59.99, "1:00"), (60, "1:00"), (3725, "1:02:05")]
+)
 def test_clock(seconds: float, text: str) -> None:
     assert formats.clock(seconds) == text
 

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.pages.words import clock, in_hundred, label_words, length, one_of, span
+from pipeline.formats import clock
+from pipeline.pages.words import in_hundred, label_words, length, one_of, span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from pipeline.formats import clock
+
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&\"'^=])")
 _JOINER = "\u2060"
 """Word joiner: invisible; keeps ``www.``, ``a@b.c`` and ``:name:`` from turning into links or emoji."""
@@ -34,14 +36,6 @@ def plain(text: str) -> str:
     escaped = _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
     escaped = re.sub(r"(?i)(www)(?=\\\.)", rf"\1{_JOINER}", escaped)
     return re.sub(r"(:(?!\d\d(?!\d))|@)", rf"\1{_JOINER}", escaped)  # clock times keep their colon
-
-
-def clock(seconds: float) -> str:
-    """Seconds as people read them on a player: ``0:07``, ``12:40``, ``1:02:03``. Rounded to the second."""
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    minutes, secs = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
 
 
 def span(start: float, end: float) -> str:

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.pages.words import clean_name, clock, in_hundred, length, one_of, plain, size, span
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "0:00"), (6.4, "0:06"), (59.6, "1:00"), (754, "12:34"), (3723, "1:02:03"), (-1, "0:00")],
-)
-def test_clock_reads_like_a_player(seconds: float, words: str) -> None:
-    assert clock(seconds) == words
+from pipeline.pages.words import clean_name, in_hundred, length, one_of, plain, size, span
 
 
 def test_a_span_is_never_empty() -> None:
