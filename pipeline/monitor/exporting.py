@@ -18,7 +18,13 @@ from pipeline.monitor.store import Row, Store, StoreError
 
 Format: TypeAlias = Literal["jsonl", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-_ORDER = {"coverage": "started_at", "episodes": "started_at", "health": "at"}
+_ORDER = {
+    "coverage": "started_at",
+    "episodes": "started_at",
+    "health": "at",
+    "alerts": "at",
+    "deliveries": "at",
+}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -83,13 +89,14 @@ def load(store: Store, folder: Path) -> dict[str, int]:
         if files:
             found.append((table, [_row(table, row, files[0]) for row in _read(files[0])]))
     if not found:
-        raise SettingsError(f"{folder} holds no history: files called coverage, episodes or health are read.")
+        raise SettingsError(f"{folder} holds no history: files called {', '.join(_ORDER)} are read.")
     try:
         store.write((table, row) for table, rows in found for row in rows)
     except StoreError as error:
         if "FOREIGN KEY" in str(error):
             raise SettingsError(
-                f"{folder} holds episodes of coverage that is not there: import its coverage with them."
+                f"{folder} holds episodes without their coverage, or deliveries without their alert: "
+                "import the files together."
             ) from error
         raise
     return {table.__tablename__: len(rows) for table, rows in found}
@@ -105,9 +112,8 @@ def _plain(row: Row) -> dict[str, Any]:
 def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """Cells of a flat table in which floats and reasons come back as they were."""
     cells = {name: repr(value) for name, value in row.items() if isinstance(value, float)}
-    if row.get("reasons") is not None:
-        cells["reasons"] = json.dumps(row["reasons"], ensure_ascii=False)
-    return cells
+    nested = {name: value for name, value in row.items() if isinstance(value, dict)}
+    return cells | {name: json.dumps(value, ensure_ascii=False) for name, value in nested.items()}
 
 
 def _write_parquet(rows: list[Row], table: type[Base], target: Path) -> None:
@@ -117,7 +123,7 @@ def _write_parquet(rows: list[Row], table: type[Base], target: Path) -> None:
     kinds = {"String": pa.string(), "Double": pa.float64(), "Float": pa.float64(), "JSON": pa.string()}
     kinds |= {"Integer": pa.int64(), "UtcDateTime": pa.timestamp("us", "UTC")}
     schema = pa.schema([(c.name, kinds[type(c.type).__name__]) for c in table.__table__.columns])
-    flat = [row | {k: v for k, v in _as_json(row).items() if k == "reasons"} for row in rows]
+    flat = [row | {k: v for k, v in _as_json(row).items() if isinstance(row[k], dict)} for row in rows]
     parquet.write_table(pa.Table.from_pylist(flat, schema), target, compression="zstd")
 
 

@@ -13,14 +13,14 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.monitor.clock import Clock
-from pipeline.monitor.models import Base, Coverage, EpisodeRow, Health, Pulse
+from pipeline.monitor.models import Alert, Base, Coverage, Delivery, EpisodeRow, Health, Pulse
 from pipeline.monitor.store import Store, StoreError
 
 # The most that a kill or a power cut can take away, with the time of one write on top, in seconds.
 FLUSH_EVERY_S = 0.5
 _LONGEST_RETRY_S = 30.0
 _MOST_HEALTH = 2_000
-_ORDER: tuple[type[Base], ...] = (Coverage, EpisodeRow, Health, Pulse)
+_ORDER: tuple[type[Base], ...] = (Coverage, EpisodeRow, Health, Alert, Delivery, Pulse)
 
 
 def new_id() -> str:
@@ -81,6 +81,11 @@ class Journal:
                 "words": words,
             },
         )
+
+    def is_stored(self, table: type[Base], key: str) -> bool:
+        """Whether the row with that key is on the disk as it was last put."""
+        with self._writing, self._changing:
+            return key not in self._waiting[table]
 
     def flush(self) -> bool:
         """Store what waits; True when all of it is on the disk."""

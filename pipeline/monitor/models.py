@@ -129,5 +129,39 @@ class Pulse(Base):
     lost_s: Mapped[float]
 
 
+class Alert(Base):
+    """Something that somebody should know. ``held`` says why it was sent to nobody; None: it was."""
+
+    __tablename__ = "alerts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    room: Mapped[str]
+    event: Mapped[str]
+    words: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    held: Mapped[str | None]
+
+    __table_args__ = (Index("alerts_by_time", "room", "at"),)
+
+
+class Delivery(Base):
+    """One alert on its way to one channel: the outbox. ``state``: "waiting", "delivered" or "expired"."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    alert_id: Mapped[str] = mapped_column(ForeignKey("alerts.id"))
+    channel: Mapped[str]
+    at: Mapped[datetime]
+    state: Mapped[str]
+    tries: Mapped[int]
+    error: Mapped[str | None]
+    delivered_at: Mapped[datetime | None]
+    delay_s: Mapped[float | None]
+
+    __table_args__ = (Index("deliveries_waiting", "state"),)
+
+
 # What is exported and imported, in an order in which rows can be put in.
-HISTORY: tuple[type[Base], ...] = (Coverage, EpisodeRow, Health)
+HISTORY: tuple[type[Base], ...] = (Coverage, EpisodeRow, Health, Alert, Delivery)

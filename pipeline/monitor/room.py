@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from pipeline.errors import AudioError, CryError
 from pipeline.monitor.clock import Clock
@@ -79,12 +80,19 @@ class Room:
         patience: Patience | None = None,
         until_end: bool = False,
         tell: Tell = lambda status, what: None,
+        watch: Callable[[dict[str, Any]], None] = lambda episode: None,
     ) -> None:
-        """Name a room and its source; ``until_end``: a source that ends is not opened again."""
+        """Name a room and its source.
+
+        Args:
+            until_end: a source that ends is not opened again.
+            watch: is shown each episode while it goes on, and once more when it has ended, as in the history.
+        """
         self.status = Status(name, source.name, threshold=ears.threshold)
         self.stop = threading.Event()
         self._source, self._ears, self._journal, self._clock = source, ears, journal, clock
-        self._patience, self._until_end, self._tell = patience or Patience(), until_end, tell
+        self._patience, self._until_end = patience or Patience(), until_end
+        self._tell, self._watch = tell, watch
         self._meter = LevelMeter()
         self._stretch: Stretch | None = None
         self._placed: datetime | None = None
@@ -181,6 +189,10 @@ class Room:
         for cry in cries:
             status.episodes += cry.kind == "end"
             self._tell(status, cry)
+            if cry.kind == "end":
+                self._watch(cry.row)
+        if stretch.episode is not None:
+            self._watch(stretch.episode)
         self._beat()
 
     def _wait(self, waited_s: float) -> None:

@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pipeline.monitor.alerts import Alerts, Rules
 from pipeline.monitor.clock import Clock
 from pipeline.monitor.display import Display
 from pipeline.monitor.ears import Ears
 from pipeline.monitor.journal import Journal, new_id
-from pipeline.monitor.room import Patience, Room
+from pipeline.monitor.room import Patience, Room, Status
 from pipeline.monitor.sources import Source
 from pipeline.monitor.store import Store
+from pipeline.monitor.webhook import Channel
 
 _LOOK_S = 0.2
 _ENDING_S = 30.0
@@ -20,12 +22,15 @@ _ENDING_S = 30.0
 
 @dataclass(frozen=True)
 class Ran:
-    """How it went: episodes heard, rooms that failed, recordings skipped, and whether all is on the disk."""
+    """How it went: episodes heard, rooms that failed, recordings skipped, whether all is on the disk, and how
+    many alerts wait for the next start.
+    """
 
     episodes: int
     failed: int
     skipped: int
     stored: bool
+    waiting: int
 
 
 def run(
@@ -37,6 +42,8 @@ def run(
     stop: threading.Event,
     until_end: bool = False,
     patience: Patience | None = None,
+    channels: Sequence[Channel] = (),
+    rules: Rules | None = None,
     report_every_s: float = 10.0,
     started: Callable[[], None] = lambda: None,
 ) -> Ran:
@@ -44,6 +51,7 @@ def run(
 
     Args:
         rooms: name and source of each.
+        channels, rules: who is told, and when.
         report_every_s: see :class:`Display`.
         started: called once all are running.
     """
@@ -54,6 +62,7 @@ def run(
             display.say(words)
 
     journal = Journal(store, clock, run=new_id(), tell=tell)
+    alerts = Alerts(store, journal, clock, channels, rules or Rules(), tell=tell)
     made = [
         Room(
             name,
@@ -64,18 +73,22 @@ def run(
             patience=patience,
             until_end=until_end,
             tell=lambda status, what: display.tell(status, what) if display else None,
+            watch=lambda episode: alerts.crying(episode, clock.now()),
         )
         for name, source in rooms
     ]
     display = Display([room.status for room in made], every_s=report_every_s)
     threads = [_started(room) for room in made]
     journal.start()
+    alerts.start()
+    watcher = _Watcher(alerts, clock)
     began = clock.monotonic()
     with display.running():
         started()
         while any(thread.is_alive() for thread in threads) and not clock.wait(stop, _LOOK_S):
             display.trouble = journal.trouble
             display.tick(clock.monotonic() - began)
+            watcher.look([room.status for room in made])
             for number, (room, thread) in enumerate(zip(made, threads, strict=True)):
                 if not thread.is_alive() and room.status.state not in ("ended", "failed", "stopped"):
                     words = "listening broke off unexpectedly and is begun anew"
@@ -86,13 +99,36 @@ def run(
             room.stop.set()
         for thread in threads:
             thread.join(_ENDING_S)
+    journal.flush()
+    waiting = alerts.close()
     stored = journal.close()
     return Ran(
         sum(room.status.episodes for room in made),
         sum(room.status.state == "failed" for room in made),
         sum(room.status.skipped for room in made),
         stored,
+        waiting,
     )
+
+
+class _Watcher:
+    """Tells of rooms that have not been heard for long, once each time."""
+
+    def __init__(self, alerts: Alerts, clock: Clock) -> None:
+        self._alerts, self._clock = alerts, clock
+        self._since: dict[str, float] = {}
+
+    def look(self, statuses: Sequence[Status]) -> None:
+        now_s, after_s = self._clock.monotonic(), self._alerts.rules.trouble_after_s
+        for status in statuses:
+            words = status.words if status.state in ("stalled", "retrying", "failed") else ""
+            if status.state == "listening" and status.level.stuck_s > after_s:
+                words = f"The input gives one and the same value for {status.level.stuck_s:.0f} s."
+            if not words:
+                self._since.pop(status.room, None)
+            elif now_s - self._since.setdefault(status.room, now_s) >= after_s:
+                self._since[status.room] = float("inf")
+                self._alerts.trouble(status.room, words, self._clock.now())
 
 
 def _started(room: Room) -> threading.Thread:

@@ -55,7 +55,13 @@ class Cry:
 
 
 class Stretch:
-    """Hears one stretch; times are placed from ``began`` on."""
+    """Hears one stretch; times are placed from ``began`` on.
+
+    Attributes:
+        key: of its row of coverage.
+        episode: the row of the episode that goes on, if one does.
+        score: of the newest window, [0, 1].
+    """
 
     def __init__(
         self, ears: Ears, journal: Journal, room: str, block: Block, began: datetime, *, arrives: bool
@@ -78,6 +84,7 @@ class Stretch:
         self._frames = self._late = 0
         self._lost_s = 0.0
         self._episode: str | None = None
+        self.episode: dict[str, Any] | None = None
         self.score = 0.0
 
     @property
@@ -175,6 +182,7 @@ class Stretch:
             "state": state,
         }
         self._journal.put(EpisodeRow, self._episode, row)
+        self.episode = row if state == "open" else None
         return row
 
     def _keep(self, state: str, why: str | None) -> None:

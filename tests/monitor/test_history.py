@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 from pipeline.errors import CryError
 from pipeline.monitor.exporting import FORMATS, Format, export, load
-from pipeline.monitor.models import HISTORY, Base, Coverage, EpisodeRow, Health
+from pipeline.monitor.models import HISTORY, Alert, Base, Coverage, Delivery, EpisodeRow, Health
 from pipeline.monitor.store import Store, StoreError, open_store, read_store
 
 AT = datetime(2026, 3, 29, 1, 59, 59, 999_999, timezone(timedelta(hours=2)))
@@ -38,12 +40,22 @@ def rows() -> list[tuple[type[Base], dict[str, Any]]]:
         "state": "restored",
         "words": "ü",
     }
+    alert = {
+        "id": "a", "at": AT, "room": "r", "event": "crying", "words": "w", "details": {"lasted_s": 0.1},
+        "held": None,
+    }  # fmt: skip
+    delivery = {
+        "id": "d", "alert_id": "a", "channel": "c", "at": AT, "state": "delivered", "tries": 2, "error": None,
+        "delivered_at": AT, "delay_s": 0.25,
+    }  # fmt: skip
     reasons = {"label": None, "probabilities": {"hungry": 0.1}, "prediction_set": ["hungry"]}
     return [
         (Coverage, stretch),
         (EpisodeRow, {**cry, "id": "e1", "reasons": reasons}),
         (EpisodeRow, {**cry, "id": "e2", "reasons": None}),
         (Health, change),
+        (Alert, alert),
+        (Delivery, delivery),
     ]
 
 
@@ -55,11 +67,13 @@ def everything(store: Store) -> list[list[dict[str, Any]]]:
 def test_a_history_comes_back_as_it_was(tmp_path: Path, format: Format) -> None:
     with open_store(str(tmp_path / "one.db")) as one, open_store(str(tmp_path / "two.db")) as two:
         one.write(rows())
-        assert sum(export(one, tmp_path / "out", format).values()) == 4
+        assert sum(export(one, tmp_path / "out", format).values()) == 6
         for _ in range(2):  # twice is as once
-            assert load(two, tmp_path / "out") == {"coverage": 1, "episodes": 2, "health": 1}
+            assert load(two, tmp_path / "out") == {
+                "coverage": 1, "episodes": 2, "health": 1, "alerts": 1, "deliveries": 1
+            }  # fmt: skip
         assert everything(two) == everything(one)
-        ((stretch,), _, _) = everything(two)
+        ((stretch,), *_) = everything(two)
         assert stretch["started_at"] == AT
         assert stretch["started_at"].tzinfo is UTC
 
@@ -85,7 +99,7 @@ def test_files_that_are_no_history_change_nothing(tmp_path: Path, name: str, tex
     with open_store(str(tmp_path / "h.db")) as store:
         with pytest.raises(CryError, match=said):
             load(store, tmp_path / "in")
-        assert everything(store) == [[], [], []]
+        assert everything(store) == [[]] * len(HISTORY)
 
 
 def test_episodes_without_their_coverage_are_refused(tmp_path: Path) -> None:
@@ -93,9 +107,9 @@ def test_episodes_without_their_coverage_are_refused(tmp_path: Path) -> None:
         one.write(rows())
         export(one, tmp_path / "out", "jsonl")
         (tmp_path / "out" / "coverage.jsonl").unlink()
-        with pytest.raises(CryError, match="import its coverage with them"):
+        with pytest.raises(CryError, match="import the files together"):
             load(two, tmp_path / "out")
-        assert everything(two) == [[], [], []]
+        assert everything(two) == [[]] * len(HISTORY)
 
 
 def test_the_migrations_make_the_tables_that_the_program_uses(tmp_path: Path) -> None:
@@ -103,6 +117,22 @@ def test_the_migrations_make_the_tables_that_the_program_uses(tmp_path: Path) ->
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_an_older_history_is_brought_up_to_date_with_all_that_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    with open_store(str(path)) as store:
+        store.write(rows()[:4])
+        before = everything(store)
+        with store.engine.begin() as connection:  # as a version before alerts left it
+            config = Config()
+            config.set_main_option("script_location", "pipeline.monitor:migrations")
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0001")
+    with pytest.raises(StoreError, match="has layout 0001; this version reads 0002"):
+        read_store(str(path))
+    with open_store(str(path)) as store:
+        assert everything(store) == before
 
 
 def test_a_reader_sees_what_the_writer_stored_while_it_goes_on(tmp_path: Path) -> None:
