@@ -1,6 +1,6 @@
 # make run: the page. make test: every test. Each works alone on a fresh clone; make help lists the rest.
 .POSIX:
-.PHONY: help run run-light serve test lint setup setup-lite setup-train setup-serve setup-test clean
+.PHONY: help run run-light serve test bench lint setup setup-lite setup-train setup-serve setup-test clean
 .DEFAULT_GOAL := help
 
 PORT ?= 8501
@@ -23,6 +23,7 @@ help:
 	@echo "                 (both: PORT=8501 ADDRESS=localhost PYTHON=python3.11)"
 	@echo "make serve       the service, http://localhost:8000 (SERVE=\"--port 8080 --embedder student\")"
 	@echo "make test        every test (TESTS=\"tests/test_cli.py -k jsonl\" for some)"
+	@echo "make bench       what docs/speed.md says, measured anew: speed and memory, up to twenty minutes"
 	@echo "make lint        style, likely bugs and types"
 	@echo "make setup       only install (also setup-lite, setup-train, setup-serve, setup-test)"
 	@echo "make clean       remove .venv, caches and builds"
@@ -39,6 +40,12 @@ serve: setup-serve
 test: setup-test
 	@sh tools/chromium.sh
 	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+bench: setup
+	@for name in features embedders clip memory long_recordings batch_workers; do \
+		if [ -f benchmarks/$$name.py ]; then .venv/bin/python benchmarks/$$name.py || exit 1; fi; \
+	done
+	@.venv/bin/python benchmarks/page.py
 
 lint: setup-test
 	@.venv/bin/ruff check .

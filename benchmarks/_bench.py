@@ -10,12 +10,13 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -45,10 +46,51 @@ def need(*paths: Path) -> None:
             sys.exit(f"Not found: {path}. Put the shared folder beside the checkout or set CRY_SHARED.")
 
 
-def one_core() -> None:
-    """Keep this process to a single core, where the system can."""
+def keep_to(cores: int) -> None:
+    """Keep this process, and those it starts, to so many cores, where the system can."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+
+class Child(NamedTuple):
+    """A process that was run to its end: seconds by the clock, of processor time, peak memory, output."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: int
+    out: str
+
+
+def child(command: list[str], *, cores: int) -> Child:
+    """Run a command on so many cores and measure it; a failure ends the benchmark with what it said.
+
+    It sees no setting of ours but YAMNet's folder, and sets its own threads.
+    """
+    ours = ("CRY_", "OMP_", "OPENBLAS_", "NUMBA_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    environment |= {"CRY_SHARED": str(SHARED), "CRY_YAMNET_HANDLE": str(YAMNET), "PYTHONPATH": str(ROOT)}
+    environment |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: keep_to(cores),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out = process.stdout.read()
+    said = process.stderr.read()
+    _pid, status, used = os.wait4(process.pid, 0)
+    wall_s = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{said[-2000:]}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Child(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss * unit // 2**20, out)
 
 
 def turn_by_turn(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:

@@ -82,7 +82,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=25, help="turns of the timing")
     given = options.parse_args()
     _bench.need(_bench.CLIP)
-    _bench.one_core()
+    _bench.keep_to(1)
     loaded = CryPipeline.load("student")
     samples = load(_bench.CLIP).samples
     seconds = _bench.turn_by_turn(
