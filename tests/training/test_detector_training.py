@@ -52,8 +52,8 @@ def test_folds_keep_origins_whole_and_hold_both_kinds(real_entries: list[Entry])
     for e in real_entries:
         sources_of.setdefault(e.group, set()).add(detector_recipe.origin(e.source))
     for source in {e.source for e in real_entries}:
-        whole = [i for i, e in enumerate(real_entries) if e.source == source and len(sources_of[e.group]) == 1]
-        mine = {int(fold_of[i]) for i in whole}
+        whole = [e.source == source and len(sources_of[e.group]) == 1 for e in real_entries]
+        mine = set(fold_of[whole].tolist())
         assert len(mine) == 1, source
         assert (mine == {-1}) == (source == "synthetic")
     where = {e.source: int(fold_of[i]) for i, e in enumerate(real_entries)}
