@@ -130,7 +130,9 @@ class Alerts:
         with self._lock:
             last = self._told.last.get((room, event))
             held = None
-            if last is not None and (now - last).total_seconds() < self.rules.cooldown_s:
+            if not self._channels:
+                held = "no channel is named"
+            elif last is not None and (now - last).total_seconds() < self.rules.cooldown_s:
                 held = f"cooldown: the last was told at {last.isoformat(timespec='seconds')}"
             elif event == "crying" and self.rules.is_quiet(now):
                 held = "quiet hours"
@@ -157,7 +159,8 @@ class Alerts:
                 row |= {"tries": 0, "error": None, "delivered_at": None, "delay_s": None}
                 self._journal.put(Delivery, row["id"], row)
                 self._sending.append(_Sending(row, _message(alert)))
-        self._tell(f"Alert{f' (not sent, {held})' if held else ''}: {words}")
+        if self._channels:
+            self._tell(f"Alert{f' (not sent, {held})' if held else ''}: {words}")
 
     def _run(self) -> None:
         while not self._clock.wait(self._stop, _LOOK_S):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _COLOURS = {"listening": "green", "stalled": "yellow", "retrying": "yellow", "failed": "red"}
-_BAR = 20
+_BAR = 12
 _SILENT_S = 5.0
 
 
@@ -81,9 +81,10 @@ class Display:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, padding=(0, 1), expand=False)
-        for name in ("room", "", "level", "dBFS", "score", "crying", "episodes", "heard", ""):
-            table.add_column(name)
+        table = Table(box=None, padding=(0, 1), expand=True)
+        for name in ("room", "", "level", "dBFS", "score", "crying", "episodes", "heard"):
+            table.add_column(name, no_wrap=True, min_width=_BAR if name == "level" else None)
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
         for status in self._statuses:
             words = status.words if status.state != "listening" else sound_words(status)
             table.add_row(
