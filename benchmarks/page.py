@@ -1,4 +1,4 @@
-"""Puts the figures of ``results/speed-*.json`` into the tables of ``docs/speed.md``.
+"""Puts the figures of ``results/speed-*.json`` into the tables of ``docs/speed.md`` and the README.
 
     python benchmarks/page.py
 
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGE = ROOT / "docs" / "speed.md"
+PAGES = (ROOT / "docs" / "speed.md", ROOT / "README.md")
 _SLOT = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _SIDES = {"usual": "the usual script", "yamnet": "ours, YAMNet", "student": "ours, student"}
 
@@ -179,5 +179,6 @@ def filled(page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text("utf-8")), encoding="utf-8")
-    print(f"Written: {PAGE.relative_to(ROOT)}")
+    for path in PAGES:
+        path.write_text(filled(path.read_text("utf-8")), encoding="utf-8")
+        print(f"Written: {path.relative_to(ROOT)}")

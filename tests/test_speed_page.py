@@ -1,4 +1,4 @@
-"""docs/speed.md says what the benchmarks measured."""
+"""docs/speed.md and the README say what the benchmarks measured."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_its_tables_are_those_of_the_results() -> None:
     page = runpy.run_path(str(ROOT / "benchmarks" / "page.py"))
+    for path in page["PAGES"]:
+        text = path.read_text("utf-8")
+        assert page["filled"](text) == text, "run: python benchmarks/page.py"
     text = (ROOT / "docs" / "speed.md").read_text("utf-8")
-    assert page["filled"](text) == text, "run: python benchmarks/page.py"
     for name in page["TABLES"]:
         assert f"<!-- table {name} -->" in text
+    assert "<!-- table clip -->" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_promises_hold_in_what_was_measured() -> None:
