@@ -105,10 +105,7 @@ class Decoders:
             out.unlink(missing_ok=True)
 
     async def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        try:
-            child = await asyncio.wait_for(self._idle.get(), self._settings.serve_decode_timeout_s)
-        except TimeoutError:
-            raise busy(5) from None
+        child = await self._free()
         try:
             reply = await asyncio.wait_for(child.ask(job), self._settings.serve_decode_timeout_s)
         except TimeoutError:
@@ -125,6 +122,17 @@ class Decoders:
         else:
             self._idle.put_nowait(child)
         return reply
+
+    async def _free(self) -> _Child:
+        """A process that lives and has nothing to do."""
+        while True:
+            try:
+                child = await asyncio.wait_for(self._idle.get(), self._settings.serve_decode_timeout_s)
+            except TimeoutError:
+                raise busy(5) from None
+            if not child.is_gone:
+                return child
+            await self._replace(child, "died")  # while it waited: no upload is to blame
 
     async def _replace(self, child: _Child, reason: str) -> None:
         self._metrics.decoders_replaced.labels(reason).inc()
@@ -168,6 +176,11 @@ class _Child:
     def __init__(self, process: Process) -> None:
         self._process = process
         self.jobs = 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended."""
+        return self._process.returncode is not None
 
     async def ask(self, job: dict[str, Any]) -> dict[str, Any]:
         """Its answer to a job."""

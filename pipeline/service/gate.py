@@ -249,12 +249,6 @@ class _Note:
             self._metrics.errors.labels(self._code).inc()
         if route in _UNCOUNTED:
             return
-        say(
-            "request",
-            request_id=self._id,
-            method=method,
-            route=route,
-            status=self._status,
-            ms=round(1000 * took_s, 1),
-            problem=self._code,
-        )
+        said = {"route": route, "status": self._status, "ms": round(1000 * took_s, 1)}
+        said |= {"problem": self._code} if self._code else {}
+        say("request", request_id=self._id, method=method, **said)  # type: ignore[arg-type]

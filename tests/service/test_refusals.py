@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,7 +18,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from serving import Server, assert_problem, send
+from serving import ROOT, Server, assert_problem, send
 
 from pipeline.audio import SAMPLE_RATE
 from pipeline.synthesis import DEMOS
@@ -337,3 +341,31 @@ def test_a_decoder_bomb_takes_its_process_and_nothing_else(start: Callable[..., 
         assert_problem(bomb, 422, "audio/decoding-stopped")
         assert send(client, "/classify", wav()).status_code == 200
         assert 'crylens_decoders_replaced_total{reason="time"} 1.0' in client.get("/metrics").text
+
+
+def test_decoders_that_are_killed_are_replaced_and_nobody_notices(tight: Server) -> None:
+    killed = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == tight.process.pid and b"decoder_child" in (folder / "cmdline").read_bytes():
+                os.kill(int(folder.name), signal.SIGKILL)
+                killed += 1
+        except (OSError, ProcessLookupError):
+            continue
+    assert killed == 1
+    time.sleep(0.5)
+    with tight.client() as client:
+        assert send(client, "/classify", wav(1.0)).status_code == 200
+        assert 'crylens_decoders_replaced_total{reason="died"} 1.0' in client.get("/metrics").text
+
+
+def test_a_decoder_has_no_more_memory_than_it_is_given() -> None:
+    code = (
+        "from pipeline.service.decoder_child import _limit; _limit(64)\n"
+        "try: bytearray(100 * 2**20)\n"
+        "except MemoryError: print('no')\n"
+        "bytearray(20 * 2**20)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "no\n"), done.stderr
