@@ -16,23 +16,26 @@ from pipeline.monitor.sources import Block
 from pipeline.streaming import EpisodeEvent, Heard
 
 _SETTLE_S = 60.0
-_MOST_BACK_S = 0.5
 
 
 class Anchor:
     """From seconds of a stream to the time of day, though a sound card's clock is not the computer's.
 
-    Sound can come late, never early: the least delay of each minute is what the two clocks differ by.
+    ``began`` is when it began.
+
+    Sound can come late, never early: what comes before its time was placed too late, and the least delay of
+    each minute is what the two clocks differ by.
     """
 
     def __init__(self, began: datetime) -> None:
         """``began``: when the stream's first sample sounded."""
-        self._began, self._offset_s = began, 0.0
+        self.began = began
+        self._zero, self._offset_s = began, 0.0
         self._least, self._until_s = float("inf"), _SETTLE_S
 
     def at(self, position_s: float) -> datetime:
         """When a position of the stream sounded."""
-        return self._began + timedelta(seconds=position_s + self._offset_s)
+        return self._zero + timedelta(seconds=position_s + self._offset_s)
 
     def lost(self, seconds: float) -> None:
         """Sound is missing: what follows is later by that much."""
@@ -40,9 +43,13 @@ class Anchor:
 
     def heard(self, position_s: float, now: datetime) -> None:
         """Sound up to ``position_s`` has come by ``now``."""
-        self._least = min(self._least, (now - self._began).total_seconds() - position_s)
+        delay_s = (now - self._zero).total_seconds() - position_s
+        self._least = min(self._least, delay_s)
+        self._offset_s = min(self._offset_s, delay_s)
+        if position_s < _SETTLE_S:  # a stream may begin with some seconds that it had kept
+            self.began = min(self.began, self.at(0.0))
         if position_s >= self._until_s:
-            self._offset_s += max(self._least - self._offset_s, -_MOST_BACK_S)
+            self._offset_s = self._least
             self._least, self._until_s = float("inf"), position_s + _SETTLE_S
 
 
@@ -191,7 +198,7 @@ class Stretch:
             "run": self._journal.run,
             "room": self._room,
             "source": self._source,
-            "started_at": self._anchor.at(0.0),
+            "started_at": self._anchor.began,
             "ended_at": self.end,
             "heard_s": self._frames / self._rate,
             "lost_s": self._lost_s,

@@ -65,6 +65,28 @@ def test_lost_sound_moves_what_follows(losses: list[float]) -> None:
     assert anchor.at(5.0) == BEGAN + timedelta(seconds=5.0 + sum(losses))
 
 
+@given(st.lists(st.tuples(st.floats(0.0, 30.0), st.floats(0.01, 30.0)), min_size=1, max_size=50))
+def test_sound_is_never_placed_in_the_future(steps: list[tuple[float, float]]) -> None:
+    """However much comes at once, or is said to be lost."""
+    anchor, position_s, passed_s = Anchor(BEGAN), 0.0, 0.0
+    for lost_s, heard_s in steps:
+        anchor.lost(lost_s)
+        position_s += heard_s
+        passed_s += 1.0
+        now = BEGAN + timedelta(seconds=passed_s)
+        anchor.heard(position_s, now)
+        assert anchor.at(position_s) <= now + timedelta(milliseconds=1)
+    assert anchor.began <= BEGAN
+
+
+def test_lost_sound_does_not_move_the_beginning() -> None:
+    anchor = Anchor(BEGAN)
+    anchor.lost(3600.0)
+    anchor.heard(100.0, BEGAN + timedelta(seconds=3700))
+    assert anchor.began == BEGAN
+    assert anchor.at(100.0) == BEGAN + timedelta(seconds=3700)
+
+
 def test_the_sound_kept_for_a_word_on_why_is_the_episodes_own_and_bounded() -> None:
     recent, rate = Recent(100, 2.4), 100
     ramp = np.arange(3600 * rate, dtype=np.float32)
