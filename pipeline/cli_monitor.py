@@ -18,7 +18,9 @@ from pipeline.cli_console import quiet_start, say
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pipeline.monitor.sources import Source
     from pipeline.monitor.webhook import Webhook
+    from pipeline.settings import Settings
 
 DEFAULT_STORE = "sqlite:///crylens-history.db"
 
@@ -80,6 +82,13 @@ def listen(
         float,
         typer.Option(min=0, help="Seconds between lines of level and score, without a terminal; 0: none."),
     ] = 10.0,
+    clip_seconds: Annotated[
+        float | None,
+        typer.Option(min=1, max=60, help="Classic mode: one probability per clip of so many seconds."),
+    ] = None,
+    clips: Annotated[
+        Path, typer.Option(help="Classic mode: folder for the clips and clips.csv, which is added to.")
+    ] = Path("crylens-clips"),
     list_devices: Annotated[
         bool, typer.Option("--list-devices", help="Name the microphones there are, and end.")
     ] = False,
@@ -111,6 +120,9 @@ def listen(
     rules = Rules(alert_after, cooldown, parse_quiet(quiet) if quiet else None)
     rooms = [(name, parse_source(text, speed=pace)) for name, text in names]
     settings = get_settings(embedder=embedder, detection_threshold=detection_threshold)
+    if clip_seconds is not None:
+        _hear_clips([source for _, source in rooms], settings, clips, clip_seconds)
+        return
     with open_store(store) as opened, _stopping() as (stop, why):
         with quiet_start():
             ears = Ears.load(settings, reasons=reasons)
@@ -241,6 +253,20 @@ def import_history(
     with open_store(store) as opened:
         for table, count in load(opened, folder).items():
             say(f"{table}: {count:,} rows")
+
+
+def _hear_clips(sources: list[Source], settings: Settings, folder: Path, seconds: float) -> None:
+    """One probability a line, of one source; no history."""
+    from pipeline.analysis import CryPipeline
+    from pipeline.monitor.clips import hear_clips
+    from pipeline.monitor.clock import SystemClock
+
+    if len(sources) != 1:
+        raise SettingsError(f"The clip mode hears one source, and {len(sources)} are named.")
+    with quiet_start():
+        pipeline = CryPipeline.load(settings.embedder, settings)
+    for clip in hear_clips(sources[0], pipeline, folder, seconds, SystemClock(), tell=say):
+        typer.echo(f"{clip.began.isoformat(timespec='milliseconds')} {clip.path} {clip.probability:.3f}")
 
 
 def _channels(addresses: list[str] | None) -> list[Webhook]:

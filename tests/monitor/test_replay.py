@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import subprocess
 from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +90,22 @@ def test_stopping_keeps_what_was_heard(night: Path, tmp_path: Path, monitor: Sta
     found = episodes(store)
     assert len(found) == running.said.count("cried from") >= 1
     assert {e["state"] for e in found} == {"ended"}
+
+
+def test_the_clip_mode_judges_each_clip_as_an_analysis_of_its_file(night: Path, tmp_path: Path) -> None:
+    short, clips = tmp_path / "short.wav", tmp_path / "clips"
+    soundfile.write(short, soundfile.read(night, frames=27 * 16_000, dtype="int16")[0], 16_000)
+    command = ("monitor", "--source", short, "--speed", "max", "--clip-seconds", "4", "--clips", clips)
+    told = crylens(*command).stdout.splitlines()
+    assert len(told) == 6  # what is left at the end is no clip
+    crylens(*command)  # adds to what is there
+    rows = list(csv.DictReader((clips / "clips.csv").open()))
+    assert len(rows) == 12
+    assert list(rows[0]) == ["timestamp", "clip_path", "probability"]
+    paths = [clips / row["clip_path"] for row in rows]
+    done = crylens("analyze", *paths, "--format", "jsonl").stdout.splitlines()
+    judged = [json.loads(line)["cry_probability"] for line in done]
+    assert [float(row["probability"]) for row in rows] == pytest.approx(judged, abs=1e-6)
+    assert max(judged) > 0.9 > 0.1 > min(judged)
+    times = [datetime.fromisoformat(row["timestamp"]) for row in rows[:6]]
+    assert [(b - a).total_seconds() for a, b in pairwise(times)] == pytest.approx([4.0] * 5)
