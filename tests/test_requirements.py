@@ -33,7 +33,8 @@ def lines_of(name: str) -> list[str]:
 def _all_lines_of(name: str) -> Iterator[str]:
     for line in file_of(name).read_text().splitlines():
         if line.startswith("-r "):
-            yield from _all_lines_of(line.removeprefix("-r requirements").removesuffix(".txt").removeprefix("-"))
+            other = line.removeprefix("-r requirements").removesuffix(".txt")
+            yield from _all_lines_of(other.removeprefix("-"))
         elif line.strip() and not line.startswith("#"):
             yield line
 
