@@ -16,8 +16,12 @@ from pipeline.errors import SettingsError
 from pipeline.formats import clock
 
 if TYPE_CHECKING:
+    from pipeline.archive.local_engine import LocalEngine
+    from pipeline.archive.ray_engine import RayEngine
     from pipeline.archive.run import Tally
     from pipeline.archive.tables import Format
+
+EngineName = Literal["local", "ray"]
 
 # Where nobody watches a bar: a line this often, in seconds.
 _TELL_EVERY_S = 30.0
@@ -36,6 +40,14 @@ def batch(
     ],
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes. [default: what cores and memory allow]")
+    ] = None,
+    engine: Annotated[
+        EngineName,
+        typer.Option(help="local: processes of this machine. ray: Ray Data, here or on a cluster."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster to use: host:port or auto. [default: one of its own, here]"),
     ] = None,
     format: Annotated[
         list[str] | None,
@@ -65,9 +77,12 @@ def batch(
 
     Exit status as for analyze: 1 when some recordings could not be used; the others are done.
     """
+    if address is not None and engine != "ray":
+        raise SettingsError(
+            f"--address {address} is for --engine ray; the local engine knows no other machine."
+        )
     from pipeline.archive import batch as archive
     from pipeline.archive import plan
-    from pipeline.archive.local_engine import LocalEngine
     from pipeline.cli import find_recordings
     from pipeline.settings import get_settings
 
@@ -77,7 +92,7 @@ def batch(
     )
     jobs = plan.gather(inputs, find_recordings)
     try:
-        with LocalEngine() as chosen:
+        with _engine(engine, address, workers) as chosen:
             done = archive.batch(
                 jobs,
                 out,
@@ -114,6 +129,16 @@ def _formats(given: list[str] | None) -> tuple[Format, ...]:
     return tuple(one for one in FORMATS if one in names)
 
 
+def _engine(name: EngineName, address: str | None, workers: int | None) -> LocalEngine | RayEngine:
+    if name == "ray":
+        from pipeline.archive.ray_engine import RayEngine
+
+        return RayEngine(address, workers)
+    from pipeline.archive.local_engine import LocalEngine
+
+    return LocalEngine()
+
+
 class _Pace:
     """Rate and time left, from what was done since the work began."""
 
@@ -126,7 +151,8 @@ class _Pace:
         if self._first is None:  # parts kept from an earlier run, counted at the start
             self._first = tally.bytes_done if not tally.heard_s else 0.0
         took = max(1e-3, time.monotonic() - self._begun)
-        words = f"{tally.heard_s / took:,.0f} times real time"
+        rate = tally.heard_s / took
+        words = f"{rate:,.{0 if rate >= 10 else 1}f} times real time"
         done = tally.bytes_done - self._first
         if done > 0:
             words += f", {clock((tally.bytes - tally.bytes_done) / done * took)} left"

@@ -165,6 +165,7 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["--engine", "local", "--address", "auto"], "--address auto is for --engine ray"),
         (["--format", "mp3"], "Format cannot be 'mp3'"),
         (["--embedder", "yamnet"], "CRY_YAMNET_HANDLE"),
     ],
