@@ -7,6 +7,7 @@ takes the cores from the threads that hear (``settings.threads``): a long record
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,8 +19,10 @@ _limit = ExitStack()
 _users = 0
 
 
-@lru_cache(maxsize=1)
-def _libraries() -> Any:
+@lru_cache(maxsize=2)
+def _libraries(scipy_too: bool) -> Any:
+    """A handle on the libraries that are loaded: NumPy's, and SciPy's own once it is there."""
+    del scipy_too
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     return ThreadpoolController()
@@ -32,7 +35,8 @@ def one_blas_thread() -> Iterator[None]:
     with _lock:
         _users += 1
         if _users == 1:
-            _limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
+            libraries = _libraries("scipy.linalg" in sys.modules)
+            _limit.enter_context(libraries.limit(limits=1, user_api="blas"))
     try:
         yield
     finally:

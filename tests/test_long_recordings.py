@@ -193,13 +193,16 @@ def test_linear_algebra_keeps_to_one_thread_until_the_last_listener_has_left(pip
 
 
 MEMORY = """
-import resource, sys
+import sys
+from pathlib import Path
 from pipeline import CryPipeline
 pipe = CryPipeline.load("student")
 for path in sys.argv[1:]:
     heard = pipe.analyze(path)
     assert heard.episodes and heard.reasons
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    # Not getrusage: its maximum goes back to before this program began, to the process that started it.
+    status = Path("/proc/self/status").read_text()
+    print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
 
 
@@ -216,4 +219,5 @@ def test_memory_does_not_grow_with_the_length(evening: np.ndarray, tmp_path: Pat
     assert done.returncode == 0, done.stderr[-2000:]
     short, long = map(int, done.stdout.split())
     assert long < 600
-    assert long - short < 20, f"{short} MB for 3 minutes, {long} MB for half an hour"
+    # The samples alone of half an hour are 115 MB.
+    assert long - short < 40, f"{short} MB for 3 minutes, {long} MB for half an hour"

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
 from pipeline._threads import one_blas_thread
 from pipeline.artifacts import open_artifact
-from pipeline.embedding.base import EMBEDDING_SIZE, FloatArray, embed_in_blocks, frame_count
+from pipeline.embedding.base import (
+    EMBEDDING_SIZE,
+    FRAME_SAMPLES,
+    HOP_SAMPLES,
+    FloatArray,
+    embed_in_blocks,
+    frame_count,
+)
 from pipeline.embedding.logmel import patches
 from pipeline.errors import ArtifactError
 from pipeline.settings import Settings
@@ -75,15 +82,19 @@ class StudentEmbedder:
 
     def embed(self, samples: FloatArray) -> FloatArray:
         """(n,) samples at 16 kHz to (frames, 1024) float32, one frame per 0.48 s."""
-        return self.embed_patches(patches(samples))
+        frames = frame_count(len(samples))
+        each = min(BATCH, -(-frames // self._threads))
+        stretches = [
+            samples[first * HOP_SAMPLES : (first + each - 1) * HOP_SAMPLES + FRAME_SAMPLES]
+            for first in range(0, frames, each)
+        ]
+        with one_blas_thread():
+            return np.concatenate(self._side_by_side(self._embed_alone, stretches))
 
     def embed_patches(self, inputs: FloatArray) -> FloatArray:
         """(frames, 96, 64) log-mel patches to (frames, 1024) float32."""
         batches = [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
-        if self._threads == 1 or len(batches) == 1:
-            return np.concatenate([self._run(batch) for batch in batches])
-        with ThreadPoolExecutor(self._threads) as pool:
-            return np.concatenate(list(pool.map(self._run, batches)))
+        return np.concatenate(self._side_by_side(self._run, batches))
 
     def embed_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Embed a stream; equal to ``embed`` of the whole.
@@ -99,12 +110,24 @@ class StudentEmbedder:
         with one_blas_thread(), ThreadPoolExecutor(self._threads) as pool:
             waiting: deque[Future[FloatArray]] = deque()
             for stretch in stretches:
-                waiting.append(pool.submit(self._embed_alone, stretch))
-                ahead = 2 * self._threads if frame_count(len(stretch)) >= BATCH else 0
-                while len(waiting) > ahead:
+                is_long = frame_count(len(stretch)) >= BATCH
+                while len(waiting) > (2 * self._threads if is_long else 0):
                     yield waiting.popleft().result()
+                if is_long:
+                    waiting.append(pool.submit(self._embed_alone, stretch))
+                else:
+                    yield self._embed_alone(stretch)
             while waiting:
                 yield waiting.popleft().result()
+
+    def _side_by_side(
+        self, work: Callable[[FloatArray], FloatArray], parts: list[FloatArray]
+    ) -> list[FloatArray]:
+        """``work`` done on every part, by as many threads as were set."""
+        if self._threads == 1 or len(parts) == 1:
+            return [work(part) for part in parts]
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(work, parts))
 
     def _embed_alone(self, samples: FloatArray) -> FloatArray:
         """``embed`` in the thread that calls it."""
