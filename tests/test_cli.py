@@ -224,6 +224,8 @@ def test_an_altered_model_is_refused(tmp_path: Path, a_cry: Path) -> None:
 def started(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command(*arguments),
+        # A job in a script's background is started deaf to Ctrl-C, and so would be whatever it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=ROOT,
         env=surroundings({}),
         stdout=subprocess.PIPE,

@@ -79,7 +79,10 @@ def test_commands_in_the_pages_exist() -> None:
             while words and words[0] in getattr(command, "commands", {}):
                 command = command.commands[words.pop(0)]
             group = getattr(command, "commands", None)
-            assert not (group and words), f"{page.name}: no such command: {' '.join(words)}"
+            alone = (
+                getattr(command, "invoke_without_command", False) and words[:1] and words[0].startswith("-")
+            )
+            assert alone or not (group and words), f"{page.name}: no such command: {' '.join(words)}"
             options = {option for parameter in command.params for option in parameter.opts}
             assert {word for word in words if word.startswith("-")} <= options, f"{page.name}: {words}"
     assert seen > 10

@@ -101,7 +101,12 @@ def slow_folder(tmp_path: Path, a_cry: Path) -> Path:
 def started(folder: Path, out: Path, surroundings: dict[str, str], results: int) -> subprocess.Popen[str]:
     """A run in full work: some results are there, others are not."""
     process = subprocess.Popen(
-        command(folder, "--out", out, "--workers", "2"), env=surroundings, stderr=subprocess.PIPE, text=True
+        command(folder, "--out", out, "--workers", "2"),
+        # A job in a script's background is started deaf to Ctrl-C, and so would be whatever it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env=surroundings,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     until = time.monotonic() + 120
     while len(list(out.glob("recordings/*/*.json"))) < results:

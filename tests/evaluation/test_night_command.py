@@ -309,7 +309,7 @@ def test_the_page_on_nights_names_the_ratios_and_models_there_are():
     told = re.findall(r"^\| `(\w+)`(?: and all others)? \| ([\d, ]+) \|$", page, re.MULTILINE)
     ratios = {name: tuple(map(float, row.split(","))) for name, row in told}
     assert ratios == {**night.USUAL_SNR_DB, "white_noise": night.NOISY_SNR_DB}
-    (models,) = re.findall(r"^Models: (.*)$", page, re.MULTILINE)
+    (models,) = re.findall(r"^Models: (.*?) \(", page, re.MULTILINE | re.DOTALL)
     assert set(re.findall(r"`([\w-]+)`", models)) == set(model_names())
 
 

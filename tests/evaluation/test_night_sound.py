@@ -58,7 +58,7 @@ def test_what_is_no_crying_is_left_out_of_nights(what: str, clip: NDArray[np.flo
 
 
 def test_most_recorded_cries_count_and_other_sounds_do_not(sounds: list[Material]):
-    esc50 = next(m for m in sounds if m.sources == ("esc50",))
+    esc50 = next(m for m in sounds if "esc50" in m.sources)
     cries = [bool(night_material.crying(s)) for clips in esc50.cries.values() for s in clips]
     assert np.mean(cries) > 0.75
     for label in ("rain", "vacuum_cleaner", "washing_machine", "footsteps"):
