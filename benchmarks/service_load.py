@@ -5,7 +5,8 @@
 The service is a process of its own (role ``all``, bundled embedder, two workers, defaults else); the clients
 are threads of this one, on the same cores: what they cost is taken from it. Each client sends its next
 request when it has its answer. Beside them, in the same run, the same work without any service:
-``CryPipeline.analyze`` in one thread of a process of its own, which is what each request costs at the least.
+``CryPipeline.analyze``, one call after the other, in a process of its own, with the same two threads for its
+network. That is what each request costs at the least.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def main() -> None:
         "workers": 2,
         "alone": {**quantiles(alone), "per_s": round(per_second, 2)},
         "clients": with_service,
-        "ratio_best_rate_to_one_thread_alone": round(best / per_second, 3),
+        "ratio_best_rate_to_calls_alone": round(best / per_second, 3),
     }
     _bench.save("service", figures)
 
