@@ -1,4 +1,4 @@
-"""Puts the figures of ``results/speed-*.json`` into the tables of ``docs/speed.md`` and the README.
+"""Puts the figures of ``results/speed-*.json`` into the tables of the README and of pages in ``docs``.
 
     python benchmarks/page.py
 
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "docs" / "speed.md", ROOT / "README.md")
+PAGES = (ROOT / "docs" / "speed.md", ROOT / "docs" / "scaling.md", ROOT / "README.md")
 _SLOT = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _SIDES = {"usual": "the usual script", "yamnet": "ours, YAMNet", "student": "ours, student"}
 
@@ -155,6 +155,44 @@ def stages(found: Figures) -> str:
     return table(("an hour with the student, one thread", "time", "share"), rows)
 
 
+_ARCHIVES = {
+    "rooms_student": "recordings of half an hour, student",
+    "long_student": "one recording, student",
+    "clips_student": "clips of Donate-a-Cry, student",
+    "rooms_yamnet": "recordings of half an hour, YAMNet",
+}
+_WAYS = {"analyze": "analyze", "one_worker": "batch, 1 worker", "two_workers": "batch, 2 workers"}
+
+
+def batch(found: Figures) -> str:
+    rows = []
+    for archive, label in _ARCHIVES.items():
+        of_all = found[archive]
+        for way, told in _WAYS.items():
+            taken = of_all[way]
+            rows.append(
+                (
+                    f"{of_all['recordings']} {label}, {of_all['audio_hours']:g} h: {told}",
+                    f"{taken['wall_s']:.0f} s",
+                    f"{taken['cpu_s']:.0f} s",
+                    f"{taken['peak_mb']} MB",
+                    f"{taken['audio_hours_per_core_hour']:,}",
+                )
+            )
+    head = ("archive", "by the clock", "processor", "largest process", "audio hours per core-hour")
+    return table(head, rows)
+
+
+def month(found: Figures) -> str:
+    hours = 100 * 30 * 24
+    rows = []
+    for archive, label in (("rooms_student", "student"), ("rooms_yamnet", "YAMNet")):
+        rate = found[archive]["two_workers"]["audio_hours_per_core_hour"]
+        rows.append((label, f"{rate:,}", f"{hours / rate:,.0f}", f"{hours / rate / 16:,.1f} h"))
+    head = ("embedder", "audio hours per core-hour", "core-hours", "by the clock on 16 cores")
+    return table(head, rows)
+
+
 # Name of a table: the results it is made from, and how.
 TABLES: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "features": ("features", features),
@@ -164,6 +202,8 @@ TABLES: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "long": ("long", long),
     "stages": ("long", stages),
     "memory": ("memory", memory),
+    "batch": ("batch", batch),
+    "month": ("batch", month),
 }
 
 
