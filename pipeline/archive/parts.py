@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LONG_S = 3600.0
 # Ten minutes: small enough to share out and to hold in memory, long beside the overlap.
 PART_WINDOWS = 1250
+_BLOCK = 30 * audio.SAMPLE_RATE
 # Windows heard before a part and thrown away. None are needed while a window's score follows from its own
 # samples alone; anything before the embedder that remembers (a slow gain) would need as many as it remembers.
 CONTEXT_WINDOWS = 0
@@ -158,7 +159,7 @@ class _Stretch:
 
 
 def _direct(stretch: _Stretch) -> Iterator[np.ndarray]:
-    """All of it at once, read from where it begins."""
+    """In blocks, read from where it begins."""
     rate = audio.SAMPLE_RATE
     try:
         waveform = audio.load(
@@ -173,7 +174,8 @@ def _direct(stretch: _Stretch) -> Iterator[np.ndarray]:
             f"{stretch.name}: damaged near {stretch.start / rate:.0f} s.", "not-audio"
         ) from error
     stretch.warnings = waveform.warnings
-    yield stretch.take(waveform.samples)
+    for at in range(0, len(waveform.samples), _BLOCK):
+        yield stretch.take(waveform.samples[at : at + _BLOCK])
 
 
 def _from_the_beginning(stretch: _Stretch) -> Iterator[np.ndarray]:

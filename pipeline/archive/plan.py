@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
     FindRecordings = Callable[[Iterable[Path]], Iterable[tuple[Path, str]]]
 
-# What of the settings a worker has to know; the rest (tokens among it) is none of its business.
-HEARING_SETTINGS = {
-    *("embedder", "yamnet_handle", "yamnet_timeout_s", "detection_threshold", "reason_threshold"),
-    *("min_duration_s", "max_duration_s", "max_bytes", "artifacts_dir"),
+# What of the settings a worker has to know; the rest (tokens among it) is none of its business. Where models
+# are is told only when it was set: another machine may have them elsewhere.
+_HEARING = {
+    *("embedder", "yamnet_timeout_s", "detection_threshold", "reason_threshold"),
+    *("min_duration_s", "max_duration_s", "max_bytes"),
 }
+_PLACES = {"yamnet_handle", "artifacts_dir"}
 _MODIFIED = ("mtime", "LastModified", "last_modified", "modified", "created")
 
 
@@ -104,8 +106,9 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
 
 
 def hearing_settings(settings: Settings) -> dict[str, Any]:
-    """What a worker is told of the settings, as plain values; defaults are left to where it runs."""
-    return settings.model_dump(mode="json", include=HEARING_SETTINGS, exclude_defaults=True)
+    """What a worker is told of the settings, as plain values."""
+    places = settings.model_dump(mode="json", include=_PLACES, exclude_defaults=True)
+    return {**settings.model_dump(mode="json", include=_HEARING), **places}
 
 
 def _digest(value: Any) -> str:

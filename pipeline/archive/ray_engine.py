@@ -37,7 +37,7 @@ class RayEngine:
         """Connect to nothing yet.
 
         Args:
-            address: of the cluster ("host:port", "ray://host:port", "auto"); None: one of its own, here.
+            address: of the cluster ("host:port", or "auto" for one on this machine); None: one of its own.
             workers: processes that a cluster of its own has place for; None: what this machine can take.
         """
         self.workers = 0
@@ -96,6 +96,8 @@ class RayEngine:
         import ray
 
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        if workers is None and embedder is not None and self._address is None:
+            workers = usable_workers(embedder)
         self.workers = min(workers or cores, cores)
         self._config = dict(config)
 
@@ -124,9 +126,11 @@ class RayEngine:
         import ray
 
         actor = ray.remote(_Actor).options(num_cpus=1, max_restarts=-1, max_task_retries=-1).remote()
-        for task in tasks:
-            yield task, ray.get(actor.ask.remote(self._config, task))
-        ray.kill(actor)
+        try:
+            for task in tasks:
+                yield task, ray.get(actor.ask.remote(self._config, task))
+        finally:
+            ray.kill(actor)
 
     def _shared_out(self, tasks: list[Task]) -> Iterator[tuple[Task, Answer]]:
         import ray
@@ -184,7 +188,7 @@ def _require_somebody(address: str) -> None:
     Raises:
         SettingsError: nobody does.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if not port.isdecimal():
         return  # "auto", or something that Ray refuses at once
     try:

@@ -83,14 +83,14 @@ class Store:
         }
         target = self.path(job)
         target.parent.mkdir(exist_ok=True)
-        with self.writing(target) as file:
+        with self.writing(target, synced=False) as file:
             json.dump({**record, "archive": about}, file, ensure_ascii=False, allow_nan=False)
         shutil.rmtree(self._parts(job), ignore_errors=True)
 
     def put_part(self, job: Job, part: Mapping[str, Any]) -> None:
         """Keep what was heard in one part of a long recording until its result is there."""
         self._parts(job).mkdir(exist_ok=True)
-        with self.writing(self._parts(job) / f"{part['first']:09}.json") as file:
+        with self.writing(self._parts(job) / f"{part['first']:09}.json", synced=False) as file:
             json.dump(part, file)
 
     def parts(self, job: Job) -> list[dict[str, Any]]:
@@ -109,15 +109,21 @@ class Store:
             json.dump(about, file, indent=2, ensure_ascii=False)
 
     @contextmanager
-    def writing(self, target: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
-        """A file to write that becomes ``target`` when all of it is on the disk, and nothing otherwise."""
+    def writing(self, target: Path, *, binary: bool = False, synced: bool = True) -> Iterator[IO[Any]]:
+        """A file to write that becomes ``target`` when all of it is written, and nothing otherwise.
+
+        Args:
+            synced: wait for the disk. Results of recordings do not: that takes ten times as long, and one
+                that a failure of the power leaves empty counts as not done (:meth:`read`).
+        """
         fresh = self.partial / uuid4().hex
         as_text: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
         try:
             with fresh.open("xb") if binary else fresh.open("x", **as_text) as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+                if synced:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(fresh, target)
         except BaseException:
             fresh.unlink(missing_ok=True)

@@ -18,8 +18,8 @@ import pipeline
 Task = Mapping[str, Any]
 Answer = dict[str, Any]
 
-# Resident memory of one worker, measured, with a quarter to spare (docs/scaling.md).
-_BYTES_PER_WORKER = {"student": 600 * 2**20, "yamnet": 1200 * 2**20}
+# Peak memory of one worker, measured (docs/scaling.md), with a quarter to spare.
+_BYTES_PER_WORKER = {"student": 550 * 2**20, "yamnet": 1150 * 2**20}
 # Libraries count the cores of the host and would each start as many threads; one worker is one thread.
 _ONE_THREAD = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),

@@ -72,7 +72,7 @@ def test_two_nodes_say_what_analyze_says_though_one_of_their_workers_is_killed(
     soundfile.write(rooms / "long.wav", evening[: 130 * RATE], RATE, subtype="PCM_16")
     other = soxr.resample(evening[130 * RATE : 220 * RATE], RATE, 44_100)
     soundfile.write(rooms / "other.flac", np.stack([other, -0.3 * other], axis=1), 44_100)
-    for number in range(8):
+    for number in range(5):
         write_killer(rooms / f"slow-{number}.wav", IS_SLOW)
     write_killer(rooms / "segfault.wav", SEGFAULTS)
     store = Store(tmp_path / "results", "abc")
