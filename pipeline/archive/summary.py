@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from html import escape
-from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from pipeline.archive.plan import Job
@@ -60,7 +59,7 @@ class Sums:
         self.heard_s += length
         self.crying_s += crying
         self.episodes += len(episodes)
-        folder = self.folders[str(PurePosixPath(job.path.replace("\\", "/")).parent)]
+        folder = self.folders[job.path.replace("\\", "/").rpartition("/")[0]]
         for column, value in enumerate((1, length, crying, len(episodes))):
             folder[column] += value
         begun = started(job, length)

@@ -181,6 +181,7 @@ def test_the_summary_counts_by_day_and_hour_and_fetches_nothing(store: Store) ->
     assert sum(sums.heard.values()) == pytest.approx(sums.heard_s) == pytest.approx(39_600)
     assert sums.heard[day, 22] == pytest.approx(1800)
     assert (sums.recordings, sums.with_crying, sums.failed, sums.episodes) == (3, 1, 1, 3)
+    assert {name: values[0] for name, values in sums.folders.items()} == {"/r/1": 1, "/r/2": 1}
     page = summary.to_html(sums, about={"embedder": "student"})
     reader = Reader()
     reader.feed(page)
