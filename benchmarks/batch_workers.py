@@ -13,6 +13,8 @@ import json
 import shutil
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,8 @@ def write_archives(folder: Path) -> None:
     long_recordings.recorded(first, HALF_HOUR_S)
     for number in range(1, 10):
         shutil.copy(first, first.with_name(f"2026-03-01_{number // 2:02}-{number % 2 * 30:02}-00.flac"))
-    shutil.copy(first, folder / "yamnet")
-    shutil.copy(first, folder / "yamnet" / "2026-03-01_00-30-00.flac")
+    for path in sorted(first.parent.iterdir())[:4]:
+        shutil.copy(path, folder / "yamnet")
     long_recordings.recorded(folder / "long" / "2026-03-01_00-00-00.flac", 8 * HALF_HOUR_S)
     for clip in sorted(CLIPS.iterdir())[:200]:
         shutil.copy(clip, folder / "clips")
@@ -85,6 +87,34 @@ def figures(found: _bench.Child, hours: float, recordings: int) -> dict[str, Any
     }
 
 
+def bookkeeping(results: Path, out: Path) -> dict[str, float]:
+    """Seconds that 5,000 results take to be kept, looked up and told in every format, on one thread."""
+    from pipeline.archive import summary, tables
+    from pipeline.archive.plan import Job
+    from pipeline.archive.store import Store
+
+    found = read(results)
+    store = Store(out, "0" * 12)
+    jobs = [Job(f"/rooms/{n:05}/2026-03-01_00-00-00.flac", f"{n:05}.flac", 1, 1) for n in range(5000)]
+    seconds = {}
+
+    def timed(name: str, call: Callable[[], Any]) -> None:
+        start = time.perf_counter()
+        call()
+        seconds[name] = round(time.perf_counter() - start, 2)
+
+    def keep() -> None:
+        for number, job in enumerate(jobs):
+            store.put(job, {**found[number % len(found)], "path": job.path}, code=None, took_s=1.0)
+
+    of_all = tables.results_of(jobs, store)
+    timed("kept", keep)
+    timed("looked_up", lambda: [store.is_done(job) for job in jobs])
+    timed("tables", lambda: tables.write(of_all, store, tables.FORMATS, reason_names=("hungry",)))
+    timed("summary", lambda: summary.to_html(summary.summarise(of_all), about={}))
+    return {"results": len(jobs), "results_per_s": round(len(jobs) / sum(seconds.values())), **seconds}
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
@@ -105,6 +135,7 @@ def main() -> None:
             "long_student": compared(folder / "long", results / "long", "student"),
             "clips_student": compared(folder / "clips", results / "clips", "student"),
             "rooms_yamnet": compared(folder / "yamnet", results / "yamnet", "yamnet"),
+            "bookkeeping_s": bookkeeping(results / "clips" / "one" / "files.jsonl", results / "made up"),
         }
     _bench.save("batch", found)
 

@@ -180,7 +180,13 @@ def batch(found: Figures) -> str:
                 )
             )
     head = ("archive", "by the clock", "processor", "largest process", "audio hours per core-hour")
-    return table(head, rows)
+    books, name = found["bookkeeping_s"], "two_workers_times_as_fast_as_one"
+    more = (
+        f"Two workers against one, by the clock: {found['rooms_student'][name]} times as fast over the "
+        f"recordings of half an hour, {found['long_student'][name]} over the long one. Keeping a result, "
+        f"looking it up again and telling it in every format: {books['results_per_s']:,} results a second."
+    )
+    return table(head, rows) + f"\n\n{more}"
 
 
 def month(found: Figures) -> str:
