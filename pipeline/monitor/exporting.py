@@ -24,6 +24,9 @@ _ORDER = {
     "health": "at",
     "alerts": "at",
     "deliveries": "at",
+    "minutes": "started_at",
+    "kept_sounds": "started_at",
+    "marks": "at",
 }
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

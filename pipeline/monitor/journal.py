@@ -13,14 +13,33 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.monitor.clock import Clock
-from pipeline.monitor.models import Alert, Base, Coverage, Delivery, EpisodeRow, Health, Pulse
+from pipeline.monitor.models import (
+    Alert,
+    Base,
+    Coverage,
+    Delivery,
+    EpisodeRow,
+    Health,
+    KeptSound,
+    Minute,
+    Pulse,
+)
 from pipeline.monitor.store import Store, StoreError
 
 # The most that a kill or a power cut can take away, with the time of one write on top, in seconds.
 FLUSH_EVERY_S = 0.5
 _LONGEST_RETRY_S = 30.0
 _MOST_HEALTH = 2_000
-_ORDER: tuple[type[Base], ...] = (Coverage, EpisodeRow, Health, Alert, Delivery, Pulse)
+_ORDER: tuple[type[Base], ...] = (
+    Coverage,
+    EpisodeRow,
+    Health,
+    Alert,
+    Delivery,
+    Minute,
+    KeptSound,
+    Pulse,
+)
 
 
 def new_id() -> str:

@@ -163,5 +163,76 @@ class Delivery(Base):
     __table_args__ = (Index("deliveries_waiting", "state"),)
 
 
+class Minute(Base):
+    """A minute of a room: how loud, and how near to a cry. ``best`` is its highest score, at ``best_at``.
+
+    ``id`` is the room and the minute, so that a minute that goes on is one row.
+    """
+
+    __tablename__ = "minutes"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    room: Mapped[str]
+    started_at: Mapped[datetime]
+    heard_s: Mapped[float]
+    crying_s: Mapped[float]
+    level_dbfs: Mapped[float]
+    peak_dbfs: Mapped[float]
+    best: Mapped[float]
+    best_at: Mapped[datetime | None]
+    threshold: Mapped[float]
+
+    __table_args__ = (Index("minutes_by_time", "room", "started_at"),)
+
+
+class KeptSound(Base):
+    """Sound that was kept, by choice. ``path`` is relative to the folder of kept sound.
+
+    ``episode_id`` is None for sound kept between episodes. ``gone_at`` and ``gone_why`` ("expired", "room",
+    "missing", "removed") once the file is no longer there; the row stays.
+    """
+
+    __tablename__ = "kept_sounds"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    episode_id: Mapped[str | None] = mapped_column(ForeignKey("episodes.id"))
+    room: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+    path: Mapped[str]
+    bytes: Mapped[int]
+    gone_at: Mapped[datetime | None]
+    gone_why: Mapped[str | None]
+
+    __table_args__ = (Index("kept_sounds_by_time", "room", "started_at"),)
+
+
+class Mark(Base):
+    """What a person says of something in the history. The newest of a kind counts; nothing is overwritten.
+
+    ``about``: the id of an episode ("right", "wrong", "helped", "cause", "star", "unstar") or of an alert
+    ("seen"). ``words``: what helped, the cause, or what it was instead.
+    """
+
+    __tablename__ = "marks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    about: Mapped[str]
+    kind: Mapped[str]
+    words: Mapped[str | None]
+
+    __table_args__ = (Index("marks_by_about", "about", "at"),)
+
+
 # What is exported and imported, in an order in which rows can be put in.
-HISTORY: tuple[type[Base], ...] = (Coverage, EpisodeRow, Health, Alert, Delivery)
+HISTORY: tuple[type[Base], ...] = (
+    Coverage,
+    EpisodeRow,
+    Health,
+    Alert,
+    Delivery,
+    Minute,
+    KeptSound,
+    Mark,
+)

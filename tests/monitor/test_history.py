@@ -129,7 +129,7 @@ def test_an_older_history_is_brought_up_to_date_with_all_that_it_holds(tmp_path:
             config.set_main_option("script_location", "pipeline.monitor:migrations")
             config.attributes["connection"] = connection
             command.downgrade(config, "0001")
-    with pytest.raises(StoreError, match="has layout 0001; this version reads 0002"):
+    with pytest.raises(StoreError, match="has layout 0001; this version reads 0003"):
         read_store(str(path))
     with open_store(str(path)) as store:
         assert everything(store) == before
