@@ -22,6 +22,7 @@ from pipeline import (
     cli_audit,
     cli_batch,
     cli_export,
+    cli_history,
     cli_monitor,
     cli_night,
     cli_results,
@@ -57,7 +58,7 @@ app.command("audit")(cli_audit.audit)
 app.command("batch")(cli_batch.batch)
 app.command("serve")(cli_serve.serve)
 app.add_typer(cli_monitor.monitor, name="monitor")
-app.add_typer(cli_monitor.history, name="history")
+app.add_typer(cli_history.history, name="history")
 app.add_typer(cli_train.train, name="train")
 app.add_typer(cli_train.evaluate, name="evaluate")
 app.add_typer(cli_train.data, name="data")

@@ -1,11 +1,10 @@
-"""``monitor`` and ``history``; the work is in ``pipeline.monitor``."""
+"""``monitor``; the work is in ``pipeline.monitor``."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "sqlite:///crylens-history.db"
 
 monitor = typer.Typer(help="Listen to rooms and keep a history.", invoke_without_command=True)
-history = typer.Typer(help="What the monitor heard, as files and back.", no_args_is_help=True)
 
 StoreUrl = Annotated[
     str, typer.Option("--store", envvar="CRY_MONITOR_STORE", help="The history: sqlite:///PATH, or a path.")
@@ -208,51 +206,6 @@ def run_self_test(
         ears = Ears.load(get_settings(embedder=embedder), reasons=False)
     found = self_test(ears, SystemClock())
     say(f"Heard and stored: {found['end_s'] - found['start_s']:.1f} s of crying, peak {found['peak']:.2f}.")
-
-
-@history.command("export")
-def export_history(
-    store: StoreUrl = DEFAULT_STORE,
-    format: Annotated[
-        Literal["jsonl", "csv", "parquet"], typer.Option("--format", "-f", help="How it is written.")
-    ] = "jsonl",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="Folder for a file per table. [default: episodes, to standard output]"
-        ),
-    ] = None,
-) -> None:
-    """The history for other programs: episodes, coverage and health. A running monitor is not disturbed."""
-    from pipeline.monitor.exporting import export, text_of
-    from pipeline.monitor.models import EpisodeRow
-    from pipeline.monitor.store import read_store
-
-    if output is None and format == "parquet":
-        raise SettingsError("Parquet cannot go to standard output: name a folder with --output.")
-    with read_store(store) as opened:
-        if output is not None:
-            for path, count in export(opened, output, format).items():
-                say(f"{path}: {count:,} rows")
-        elif format != "parquet":
-            for line in text_of(opened.rows(EpisodeRow, order_by="started_at"), EpisodeRow, format):
-                sys.stdout.write(line)
-
-
-@history.command("import")
-def import_history(
-    folder: Annotated[Path, typer.Argument(help="What export --output wrote.")],
-    store: StoreUrl = DEFAULT_STORE,
-) -> None:
-    """Take exported files into a history; rows that are there already are replaced, so twice is as once."""
-    from pipeline.monitor.exporting import load
-    from pipeline.monitor.store import open_store
-
-    if not folder.is_dir():
-        raise SettingsError(f"{folder} is no folder: name what history export --output wrote.")
-    with open_store(store) as opened:
-        for table, count in load(opened, folder).items():
-            say(f"{table}: {count:,} rows")
 
 
 def _hear_clips(sources: list[Source], settings: Settings, folder: Path, seconds: float) -> None:
