@@ -154,14 +154,17 @@ def rttm_lines(records: Iterable[Record]) -> Iterator[str]:
             yield f"SPEAKER {file} 1 {times} <NA> <NA> cry {episode['peak']:.4f} <NA>\n"
 
 
-def csv_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def csv_table(
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, exact: bool = False
+) -> Iterator[str]:
     """Any table as CSV (RFC 4180): header, then one line per row; keys that are missing leave cells empty.
 
-    Numbers have nine digits (a day in milliseconds), times are ISO 8601.
+    Numbers have nine digits (a day in milliseconds), or as many as bring them back unchanged (``exact``);
+    times are ISO 8601.
     """
     yield _delimited(columns, ",")
     for row in rows:
-        yield _delimited([_full_cell(row.get(column)) for column in columns], ",")
+        yield _delimited([_full_cell(row.get(column), exact) for column in columns], ",")
 
 
 def table(records: Iterable[Record], *, color: bool = False) -> Iterator[str]:
@@ -249,9 +252,9 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _full_cell(value: Any) -> Any:
+def _full_cell(value: Any, exact: bool) -> Any:
     if isinstance(value, float):
-        return f"{value:.9g}"
+        return repr(value) if exact else f"{value:.9g}"
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
     return _cell(value)

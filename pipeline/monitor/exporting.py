@@ -37,7 +37,7 @@ def text_of(rows: Iterable[Row], table: type[Base], format: Literal["jsonl", "cs
     if format == "jsonl":
         return formats.json_lines(plain)
     columns = [column.name for column in table.__table__.columns]
-    return formats.csv_table(columns, ({**row, **_as_json(row)} for row in plain))
+    return formats.csv_table(columns, ({**row, **_as_json(row)} for row in plain), exact=True)
 
 
 def export(store: Store, folder: Path, format: Format) -> dict[Path, int]:
@@ -98,8 +98,8 @@ def load(store: Store, folder: Path) -> dict[str, int]:
     except StoreError as error:
         if "FOREIGN KEY" in str(error):
             raise SettingsError(
-                f"{folder} holds episodes without their coverage, or deliveries without their alert: "
-                "import the files together."
+                f"{folder} holds rows without those that they belong to (episodes without their coverage, "
+                "deliveries without their alert, sound without its episode): import the files together."
             ) from error
         raise
     return {table.__tablename__: len(rows) for table, rows in found}
@@ -113,10 +113,9 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Cells of a flat table in which floats and reasons come back as they were."""
-    cells = {name: repr(value) for name, value in row.items() if isinstance(value, float)}
+    """Cells of a flat table for what is nested."""
     nested = {name: value for name, value in row.items() if isinstance(value, dict)}
-    return cells | {name: json.dumps(value, ensure_ascii=False) for name, value in nested.items()}
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in nested.items()}
 
 
 def _write_parquet(rows: list[Row], table: type[Base], target: Path) -> None:
@@ -126,8 +125,8 @@ def _write_parquet(rows: list[Row], table: type[Base], target: Path) -> None:
     kinds = {"String": pa.string(), "Double": pa.float64(), "Float": pa.float64(), "JSON": pa.string()}
     kinds |= {"Integer": pa.int64(), "UtcDateTime": pa.timestamp("us", "UTC")}
     schema = pa.schema([(c.name, kinds[type(c.type).__name__]) for c in table.__table__.columns])
-    flat = [row | {k: v for k, v in _as_json(row).items() if isinstance(row[k], dict)} for row in rows]
-    parquet.write_table(pa.Table.from_pylist(flat, schema), target, compression="zstd")
+    flat = pa.Table.from_pylist([row | _as_json(row) for row in rows], schema)
+    parquet.write_table(flat, target, compression="zstd")
 
 
 def _read(path: Path) -> Iterator[Mapping[str, Any]]:

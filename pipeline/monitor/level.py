@@ -58,7 +58,7 @@ class LevelMeter:
         self._peak = max(self._peak, peak)
         level, top = self.level.level_dbfs, self.level.peak_dbfs
         if self._seconds >= self._span_s:
-            level, top = _db(math.sqrt(self._energy / self._seconds)), _db(self._peak)
+            level, top = dbfs(math.sqrt(self._energy / self._seconds)), dbfs(self._peak)
             self._energy = self._seconds = self._peak = 0.0
         self.level = Level(
             level,
@@ -70,5 +70,6 @@ class LevelMeter:
         return self.level
 
 
-def _db(amplitude: float) -> float:
+def dbfs(amplitude: float) -> float:
+    """An amplitude, full scale 1.0, in dB of full scale, at least -120."""
     return max(FLOOR_DBFS, 20 * math.log10(amplitude)) if amplitude > 0 else FLOOR_DBFS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,8 +14,10 @@ from pipeline.monitor.clock import Clock
 from pipeline.monitor.ears import Ears
 from pipeline.monitor.journal import Journal
 from pipeline.monitor.level import Level, LevelMeter
+from pipeline.monitor.minutes import Minutes
 from pipeline.monitor.models import Pulse
 from pipeline.monitor.sources import Block, Skipped, Source
+from pipeline.monitor.store import Row
 from pipeline.monitor.stretch import Cry, Stretch
 
 _LOOK_S = 0.25
@@ -81,12 +83,14 @@ class Room:
         until_end: bool = False,
         tell: Tell = lambda status, what: None,
         watch: Callable[[dict[str, Any]], None] = lambda episode: None,
+        minutes: Sequence[Row] = (),
     ) -> None:
         """Name a room and its source.
 
         Args:
             until_end: a source that ends is not opened again.
             watch: is shown each episode while it goes on, and once more when it has ended, as in the history.
+            minutes: rows of its minutes that are not over yet (``minutes.going_on``).
         """
         self.status = Status(name, source.name, threshold=ears.threshold)
         self.stop = threading.Event()
@@ -94,6 +98,7 @@ class Room:
         self._patience, self._until_end = patience or Patience(), until_end
         self._tell, self._watch = tell, watch
         self._meter = LevelMeter()
+        self._minutes = Minutes(name, ears.threshold, journal, minutes)
         self._stretch: Stretch | None = None
         self._placed: datetime | None = None
 
@@ -169,7 +174,13 @@ class Room:
             if not self._source.arrives:  # one recording after the other, however fast they are heard
                 began = max(now, self._placed or now)
             self._stretch = Stretch(
-                self._ears, self._journal, status.room, block, began, arrives=self._source.arrives
+                self._ears,
+                self._journal,
+                status.room,
+                block,
+                began,
+                self._minutes,
+                arrives=self._source.arrives,
             )
         status.level = self._meter.push(block.samples, block.rate)
         status.sound_at = now

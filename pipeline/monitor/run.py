@@ -11,6 +11,7 @@ from pipeline.monitor.clock import Clock
 from pipeline.monitor.display import Display
 from pipeline.monitor.ears import Ears
 from pipeline.monitor.journal import Journal, new_id
+from pipeline.monitor.minutes import going_on
 from pipeline.monitor.room import Patience, Room, Status
 from pipeline.monitor.sources import Source
 from pipeline.monitor.store import Store
@@ -63,6 +64,7 @@ def run(
 
     journal = Journal(store, clock, run=new_id(), tell=tell)
     alerts = Alerts(store, journal, clock, channels, rules or Rules(), tell=tell)
+    minutes = going_on(store, clock.now())
     made = [
         Room(
             name,
@@ -74,6 +76,7 @@ def run(
             until_end=until_end,
             tell=lambda status, what: display.tell(status, what) if display else None,
             watch=lambda episode: alerts.crying(episode, clock.now()),
+            minutes=minutes.get(name, ()),
         )
         for name, source in rooms
     ]

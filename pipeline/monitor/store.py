@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
@@ -54,14 +54,18 @@ class Store:
         except DatabaseError as error:
             raise StoreError(_told(self.path, error)) from error
 
-    def rows(self, table: type[Base], *, order_by: str | None = None) -> list[Row]:
-        """All rows of a table as plain values.
+    def rows(
+        self, table: type[Base], *, order_by: str | None = None, where: ColumnElement[bool] | None = None
+    ) -> list[Row]:
+        """Rows of a table as plain values: all, or those that fulfil a condition.
 
         Raises:
             StoreError: it cannot be read.
         """
         columns = table.__table__.columns
         query = select(table.__table__)
+        if where is not None:
+            query = query.where(where)
         if order_by:
             query = query.order_by(columns[order_by], *table.__table__.primary_key)
         try:

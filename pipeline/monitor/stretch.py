@@ -10,6 +10,7 @@ from pipeline.episodes import Episode
 from pipeline.errors import AudioError, CryError
 from pipeline.monitor.ears import Ears
 from pipeline.monitor.journal import Journal, new_id
+from pipeline.monitor.minutes import Minutes
 from pipeline.monitor.models import Coverage, EpisodeRow
 from pipeline.monitor.recent import Recent
 from pipeline.monitor.sources import Block
@@ -71,11 +72,20 @@ class Stretch:
     """
 
     def __init__(
-        self, ears: Ears, journal: Journal, room: str, block: Block, began: datetime, *, arrives: bool
+        self,
+        ears: Ears,
+        journal: Journal,
+        room: str,
+        block: Block,
+        began: datetime,
+        minutes: Minutes,
+        *,
+        arrives: bool,
     ) -> None:
         """Begin with the stretch that ``block`` is the first of.
 
         Args:
+            minutes: of the room; they go on over its stretches.
             arrives: sound comes as it happens: its clock is held to the computer's.
 
         Raises:
@@ -86,7 +96,7 @@ class Stretch:
         self._ears, self._journal, self._arrives = ears, journal, arrives
         self._room, self._source, self._rate = room, block.part, block.rate
         self._listener = ears.listener(block.rate, block.part)
-        self._anchor = Anchor(began)
+        self._anchor, self._minutes = Anchor(began), minutes
         self._recent = Recent(block.rate, ears.head.window_s)
         self._frames = self._late = 0
         self._lost_s = 0.0
@@ -118,6 +128,7 @@ class Stretch:
         if self._arrives:
             self._anchor.heard(self._frames / self._rate, now)
         self._recent.push(block.samples, crying=self.crying)
+        self._minutes.sound(block.samples, self._rate, self.end)
         heard = self._listener.push(block.samples)
         cries = self._told(heard)
         self._keep("open", None)
@@ -144,6 +155,7 @@ class Stretch:
         for window in heard.windows:
             self.score = window.score
             self._recent.score(window)
+            self._minutes.score(window.score, self._anchor.at(window.time_s))
         cries = [self._event(event) for event in heard.events]
         active = self._listener.active
         if self._episode is not None and active is not None:
@@ -189,6 +201,7 @@ class Stretch:
             "state": state,
         }
         self._journal.put(EpisodeRow, self._episode, row)
+        self._minutes.crying(self._episode, row["started_at"], row["ended_at"])
         self.episode = row if state == "open" else None
         return row
 

@@ -14,7 +14,18 @@ from alembic.runtime.migration import MigrationContext
 
 from pipeline.errors import CryError
 from pipeline.monitor.exporting import FORMATS, Format, export, load
-from pipeline.monitor.models import HISTORY, Alert, Base, Coverage, Delivery, EpisodeRow, Health
+from pipeline.monitor.models import (
+    HISTORY,
+    Alert,
+    Base,
+    Coverage,
+    Delivery,
+    EpisodeRow,
+    Health,
+    KeptSound,
+    Mark,
+    Minute,
+)
 from pipeline.monitor.store import Store, StoreError, open_store, read_store
 
 AT = datetime(2026, 3, 29, 1, 59, 59, 999_999, timezone(timedelta(hours=2)))
@@ -48,6 +59,16 @@ def rows() -> list[tuple[type[Base], dict[str, Any]]]:
         "id": "d", "alert_id": "a", "channel": "c", "at": AT, "state": "delivered", "tries": 2, "error": None,
         "delivered_at": AT, "delay_s": 0.25,
     }  # fmt: skip
+    minute = {
+        "id": "Lottes Zimmer, „oben“ 2026-03-28T23:59+00:00", "room": "r", "started_at": AT, "heard_s": 60.0,
+        "crying_s": 0.1 + 0.2, "level_dbfs": -120.0, "peak_dbfs": -0.0, "best": 5e-324, "best_at": None,
+        "threshold": 1 / 3,
+    }  # fmt: skip
+    kept = {
+        "id": "k1", "episode_id": "e1", "room": "r", "started_at": AT, "ended_at": AT, "path": "r/ä 1.flac",
+        "bytes": 2**40, "gone_at": None, "gone_why": None,
+    }  # fmt: skip
+    mark = {"id": "m1", "at": AT, "about": "e1", "kind": "helped", "words": "=1+1, „singen“\nund wiegen"}
     reasons = {"label": None, "probabilities": {"hungry": 0.1}, "prediction_set": ["hungry"]}
     return [
         (Coverage, stretch),
@@ -56,6 +77,12 @@ def rows() -> list[tuple[type[Base], dict[str, Any]]]:
         (Health, change),
         (Alert, alert),
         (Delivery, delivery),
+        (Minute, minute),
+        (Minute, {**minute, "id": "n2", "best_at": AT}),
+        (KeptSound, kept),
+        (KeptSound, {**kept, "id": "k2", "episode_id": None, "gone_at": AT, "gone_why": "expired"}),
+        (Mark, mark),
+        (Mark, {**mark, "id": "m2", "kind": "star", "words": None}),
     ]
 
 
@@ -67,10 +94,11 @@ def everything(store: Store) -> list[list[dict[str, Any]]]:
 def test_a_history_comes_back_as_it_was(tmp_path: Path, format: Format) -> None:
     with open_store(str(tmp_path / "one.db")) as one, open_store(str(tmp_path / "two.db")) as two:
         one.write(rows())
-        assert sum(export(one, tmp_path / "out", format).values()) == 6
+        assert sum(export(one, tmp_path / "out", format).values()) == 12
         for _ in range(2):  # twice is as once
             assert load(two, tmp_path / "out") == {
-                "coverage": 1, "episodes": 2, "health": 1, "alerts": 1, "deliveries": 1
+                "coverage": 1, "episodes": 2, "health": 1, "alerts": 1, "deliveries": 1, "minutes": 2,
+                "kept_sounds": 2, "marks": 2,
             }  # fmt: skip
         assert everything(two) == everything(one)
         ((stretch,), *_) = everything(two)
