@@ -163,6 +163,24 @@ class Delivery(Base):
     __table_args__ = (Index("deliveries_waiting", "state"),)
 
 
+class ChannelRow(Base):
+    """How a channel of the newest run is doing, one row each. ``at``: when something was last handed to it.
+
+    ``accepted_at``: when it last took something, alert or probe; None: not yet. ``error``: why it did not take
+    the newest; None: it did. ``probe_every_s``: it is asked so often; None: never, and then an old
+    ``accepted_at`` only means that there was nothing to tell.
+    """
+
+    __tablename__ = "channels"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str]
+    at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    probe_every_s: Mapped[float | None]
+
+
 class Minute(Base):
     """A minute of a room: how loud, and how near to a cry. ``best`` is its highest score, at ``best_at``.
 
@@ -211,7 +229,8 @@ class Mark(Base):
     """What a person says of something in the history. The newest of a kind counts; nothing is overwritten.
 
     ``about``: the id of an episode ("right", "wrong", "helped", "cause", "star", "unstar") or of an alert
-    ("seen"). ``words``: what helped, the cause, or what it was instead.
+    ("seen"), or "monitor" ("test": the running one is asked for a test alert). ``words``: what helped, the
+    cause, or what it was instead.
     """
 
     __tablename__ = "marks"

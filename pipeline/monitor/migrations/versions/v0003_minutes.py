@@ -1,4 +1,4 @@
-"""Minutes, kept sound, and what people say of the history."""
+"""Minutes, kept sound, what people say of the history, and how channels are doing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Make the three tables."""
+    """Make the tables."""
     op.create_table(
         "minutes",
         sa.Column("id", sa.String(), primary_key=True),
@@ -47,9 +47,18 @@ def upgrade() -> None:
         sa.Column("words", sa.String()),
     )
     op.create_index("marks_by_about", "marks", ["about", "at"])
+    op.create_table(
+        "channels",
+        sa.Column("name", sa.String(), primary_key=True),
+        sa.Column("run", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime()),
+        sa.Column("accepted_at", sa.DateTime()),
+        sa.Column("error", sa.String()),
+        sa.Column("probe_every_s", sa.Double()),
+    )
 
 
 def downgrade() -> None:
     """Remove them, with all that they hold."""
-    for table in ("marks", "kept_sounds", "minutes"):
+    for table in ("channels", "marks", "kept_sounds", "minutes"):
         op.drop_table(table)
