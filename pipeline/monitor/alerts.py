@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, tzinfo
+from datetime import UTC, datetime, time, tzinfo
 from typing import Any
 
 from pipeline.errors import CryError
@@ -18,6 +18,7 @@ from pipeline.monitor.webhook import Channel, ChannelError
 _LOOK_S = 0.25
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
 _EXPIRES_S = 24 * 3600.0
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,30 @@ class Alerts:
         words = f"{episode['room']}: crying for {lasted_s:.0f} s."
         self._raise(episode["room"], "crying", words, details, now)
 
-    def trouble(self, room: str, words: str, now: datetime) -> None:
-        """A room is not heard; quiet hours do not hold this back."""
-        self._raise(room, "trouble", f"{room}: not listening. {words}", {}, now)
+    def trouble(self, room: str, words: str, now: datetime) -> bool:
+        """A room is not heard, or ("") the monitor fails; quiet hours do not hold this back. Whether it is
+        told: a cooldown may hold it.
+        """
+        return self._raise(room, "trouble", f"{room}: {words}" if room else words, {}, now)
+
+    def all_clear(self, room: str, words: str, now: datetime) -> None:
+        """What was told as trouble is over."""
+        self._raise(room, "all-clear", f"{room}: {words}" if room else words, {}, now)
+
+    def in_trouble(self) -> set[str]:
+        """Rooms of which trouble was told, by earlier monitors too, and no all-clear since."""
+        with self._lock:
+            last = dict(self._told.last)
+        return {
+            room
+            for (room, event), at in last.items()
+            if event == "trouble" and last.get((room, "all-clear"), _NEVER) < at
+        }
+
+    def waiting(self) -> list[Row]:
+        """The deliveries that were not made yet, as in the history."""
+        with self._lock:
+            return [one.row for one in self._sending]
 
     def start(self) -> None:
         """Send from now on."""
@@ -126,13 +148,18 @@ class Alerts:
         self._deliver(float("inf"))
         return len(self._sending)
 
-    def _raise(self, room: str, event: str, words: str, details: dict[str, Any], now: datetime) -> None:
+    def _raise(self, room: str, event: str, words: str, details: dict[str, Any], now: datetime) -> bool:
+        """Whether it goes out."""
         with self._lock:
             last = self._told.last.get((room, event))
             held = None
             if not self._channels:
                 held = "no channel is named"
-            elif last is not None and (now - last).total_seconds() < self.rules.cooldown_s:
+            elif (
+                event != "all-clear"
+                and last is not None
+                and (now - last).total_seconds() < self.rules.cooldown_s
+            ):
                 held = f"cooldown: the last was told at {last.isoformat(timespec='seconds')}"
             elif event == "crying" and self.rules.is_quiet(now):
                 held = "quiet hours"
@@ -161,6 +188,7 @@ class Alerts:
                 self._sending.append(_Sending(row, _message(alert)))
         if self._channels:
             self._tell(f"Alert{f' (not sent, {held})' if held else ''}: {words}")
+        return held is None
 
     def _run(self) -> None:
         while not self._clock.wait(self._stop, _LOOK_S):
