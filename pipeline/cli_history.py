@@ -58,3 +58,51 @@ def import_history(
     with open_store(store) as opened:
         for table, count in load(opened, folder).items():
             say(f"{table}: {count:,} rows")
+
+
+@history.command("mark")
+def mark_history(
+    about: Annotated[
+        str, typer.Argument(metavar="EPISODE_OR_ALERT_ID", help="Whole, or its first characters.")
+    ],
+    kind: Annotated[
+        Literal["right", "wrong", "helped", "cause", "star", "unstar", "seen"],
+        typer.Argument(help="right or wrong: was it a cry? star: never delete its sound. seen: of an alert."),
+    ],
+    words: Annotated[
+        list[str] | None, typer.Argument(help="What helped, the cause, or what it was instead.")
+    ] = None,
+    store: StoreUrl = DEFAULT_STORE,
+) -> None:
+    """Say something of an episode or an alert. The newest counts; a running monitor is not disturbed."""
+    from pipeline.monitor.clock import SystemClock
+    from pipeline.monitor.marks import put_mark
+
+    row = put_mark(store, about, kind, " ".join(words or []), at=SystemClock().now())
+    say(": ".join([row["about"], kind, *([row["words"]] if row["words"] else [])]))
+
+
+@history.command("fit")
+def fit_threshold(
+    room: Annotated[str | None, typer.Option(help="Only from this room's episodes.")] = None,
+    may_miss: Annotated[int, typer.Option(min=0, help="So many right ones may be dropped.")] = 0,
+    store: StoreUrl = DEFAULT_STORE,
+) -> None:
+    """From marks: a threshold that keeps what was right and drops what was wrong, as far as there is one."""
+    from pipeline.monitor.fitting import fit
+    from pipeline.monitor.store import read_store
+
+    with read_store(store) as opened:
+        found = fit(opened, room=room, may_miss=may_miss)
+    right, wrong = f"of the {found.right} right ones", f"of the {found.wrong} wrong ones"
+    others = f"; {found.others} of another detector are left out" if found.others else ""
+    typer.echo(f"Marked: {found.right} right and {found.wrong} wrong, heard by {found.detector}{others}.")
+    typer.echo(
+        f"--detection-threshold {found.threshold:.12g} would have told {found.kept} {right}, "
+        f"and {found.wrong - found.dropped} {wrong}."
+    )
+    typer.echo(
+        f"Expect rather this: chosen anew without the episode that was judged, it told {found.kept_unseen} "
+        f"{right}, and {found.wrong - found.dropped_unseen} {wrong}."
+    )
+    typer.echo("Cries that were never told cannot be marked: a higher threshold may miss some more of those.")

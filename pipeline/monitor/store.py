@@ -134,10 +134,23 @@ def read_store(url: str) -> Store:
     Raises:
         StoreError: there is none, it is none, or it has another layout than this version knows.
     """
+    return _open_existing(url, reading=True)
+
+
+def mark_store(url: str) -> Store:
+    """Open a history that is there to put marks into it, and nothing else, while a monitor goes on writing.
+
+    Raises:
+        StoreError: as of :func:`read_store`.
+    """
+    return _open_existing(url, reading=False)
+
+
+def _open_existing(url: str, *, reading: bool) -> Store:
     path = _path(url)
     if not path.is_file():
         raise StoreError(f"There is no history at {path}. A monitor makes it: crylens monitor --store {url}")
-    store = Store(_engine(path, reading=True), path, None)
+    store = Store(_engine(path, reading=reading), path, None)
     try:
         with store.engine.connect() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
