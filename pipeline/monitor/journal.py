@@ -32,8 +32,6 @@ FLUSH_EVERY_S = 0.5
 _LONGEST_RETRY_S = 30.0
 # A write that takes longer than this is trouble: SQLite itself gives up after 10 s.
 _SLOW_S = 15.0
-# A write that takes longer than this is trouble: SQLite itself gives up after 10 s.
-_SLOW_S = 15.0
 _MOST_HEALTH = 2_000
 _ORDER: tuple[type[Base], ...] = (
     Coverage,
@@ -78,26 +76,11 @@ class Journal:
         self._waiting: dict[type[Base], dict[str, dict[str, Any]]] = {table: {} for table in _ORDER}
         self._taken: dict[type[Base], dict[str, dict[str, Any]]] = {}  # being written just now
         self._write_since: float | None = None
-        self._taken: dict[type[Base], dict[str, dict[str, Any]]] = {}  # being written just now
-        self._write_since: float | None = None
         self._changing = threading.Lock()
         self._writing = threading.Lock()
         self._stop = threading.Event()
         self._failed_at: datetime | None = None
         self._thread = threading.Thread(target=self._keep_flushing, name="journal", daemon=True)
-
-    @property
-    def writing_s(self) -> float:
-        """How long the write has lasted that goes on, seconds; 0 when none does."""
-        since = self._write_since
-        return 0.0 if since is None else self._clock.monotonic() - since
-
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing can be stored just now; None when it can."""
-        if self.writing_s > _SLOW_S:
-            return f"A write into the history has not come back for {self.writing_s:.0f} s: is its disk gone?"
-        return self._trouble
 
     @property
     def writing_s(self) -> float:
