@@ -61,8 +61,8 @@ def fit(store: Store, *, room: str | None = None, may_miss: int = 0) -> Fit:
     wrong = sorted(row["peak"] for row in mine if verdicts[row["id"]]["kind"] == "wrong")
     if min(len(right), len(wrong)) < FEWEST or may_miss >= len(right):
         raise MarkError(
-            f"{len(right)} episodes of this detector are marked right and {len(wrong)} wrong: a threshold needs "
-            f"{FEWEST} of each at least, and more right ones than may be missed."
+            f"{len(right)} episodes of this detector are marked right and {len(wrong)} wrong: it takes "
+            f"{FEWEST} of each at least to name a threshold, and more right ones than may be missed."
         )
     threshold = _between(right, wrong, may_miss)
     if threshold is None:
