@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.monitor.journal import Journal
 from pipeline.monitor.level import dbfs
 from pipeline.monitor.models import Minute
+from pipeline.monitor.pen import Book
 from pipeline.monitor.store import Row, Store
 
 _MINUTE = timedelta(minutes=1)
@@ -36,7 +36,7 @@ class _Sums:
 class Minutes:
     """The minutes of one room, on their way into the history; for the thread that listens to it."""
 
-    def __init__(self, room: str, threshold: float, journal: Journal, stored: Sequence[Row] = ()) -> None:
+    def __init__(self, room: str, threshold: float, journal: Book, stored: Sequence[Row] = ()) -> None:
         """Begin.
 
         Args:

@@ -16,12 +16,15 @@ from pipeline.monitor.journal import Journal
 from pipeline.monitor.level import Level, LevelMeter
 from pipeline.monitor.minutes import Minutes
 from pipeline.monitor.models import Pulse
+from pipeline.monitor.pen import Abandoned, Pen
 from pipeline.monitor.sources import Block, Skipped, Source
 from pipeline.monitor.store import Row
 from pipeline.monitor.stretch import Cry, Stretch
 
 _LOOK_S = 0.25
-_WAITING_BLOCKS = 16
+_BEATS_S = 2.0
+# Of sound that arrives, half a minute may wait for a model that is slow for a while.
+_WAITING_BLOCKS, _WAITING_ARRIVED = 16, 300
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Patience:
 class Status:
     """How a room is doing; written by its thread, read by all.
 
-    ``state``: "starting", "listening", "stalled", "retrying", "ended", "failed" or "stopped".
+    ``state``: "starting", "listening", "stalled", "retrying", "ended", "failed" or "stopped". ``sound_at``:
+    when the newest sound came that was looked at; ``decided_at``: what had come by then is decided on.
     """
 
     room: str
@@ -82,29 +86,47 @@ class Room:
         patience: Patience | None = None,
         until_end: bool = False,
         tell: Tell = lambda status, what: None,
-        watch: Callable[[dict[str, Any]], None] = lambda episode: None,
+        watch: Callable[[dict[str, Any], Level], None] = lambda episode, level: None,
         minutes: Sequence[Row] = (),
     ) -> None:
-        """Name a room and its source.
+        """Name a room and its source. ``pulse`` is its row of that table; ``looked_s``: when its thread last
+        showed that it is alive, on the clock that never goes back.
 
         Args:
             until_end: a source that ends is not opened again.
-            watch: is shown each episode while it goes on, and once more when it has ended, as in the history.
+            watch: is shown each episode, as in the history, and the level, while it goes on and when it ends.
             minutes: rows of its minutes that are not over yet (``minutes.going_on``).
         """
         self.status = Status(name, source.name, threshold=ears.threshold)
         self.stop = threading.Event()
-        self._source, self._ears, self._journal, self._clock = source, ears, journal, clock
+        self.reopens = source.reopens
+        self.pulse: Row = {}
+        self.looked_s = clock.monotonic()
+        self._source, self._ears, self._pen, self._clock = source, ears, Pen(journal), clock
         self._patience, self._until_end = patience or Patience(), until_end
         self._tell, self._watch = tell, watch
         self._meter = LevelMeter()
-        self._minutes = Minutes(name, ears.threshold, journal, minutes)
+        self._minutes = Minutes(name, ears.threshold, self._pen, minutes)
         self._stretch: Stretch | None = None
         self._placed: datetime | None = None
 
     def run(self) -> None:
-        """Listen until the source has ended for good or ``stop`` is set."""
-        self._close("interrupted", "Listening broke off unexpectedly and was begun anew.")
+        """Listen until the source has ended for good, ``stop`` is set, or it was given up."""
+        try:
+            self._run()
+        except Abandoned:
+            return
+
+    def abandon(self, why: str) -> None:
+        """Give up a thread that hangs or has died: whatever it still does, it can write nothing more."""
+        self.stop.set()
+        self._pen.take_away(why)
+
+    def fail(self, words: str) -> None:
+        """Say that there is no listening to it, in place of :meth:`run`."""
+        self._change("failed", words)
+
+    def _run(self) -> None:
         wait_s = self._patience.first_s
         while not self.stop.is_set():
             before_s = self.status.heard_s
@@ -124,7 +146,7 @@ class Room:
             if self.status.heard_s - before_s >= self._patience.good_s:
                 wait_s = self._patience.first_s
             self._change("retrying", f"{words} Next try in {wait_s:g} s.")
-            self._clock.wait(self.stop, wait_s)
+            self._pause(wait_s)
             wait_s = min(2 * wait_s, self._patience.longest_s)
         self._change("stopped", "The monitor was stopped.")
 
@@ -134,7 +156,7 @@ class Room:
         Raises:
             AudioError: it failed or stalled.
         """
-        feed = _Feed(self._source)
+        feed = _Feed(self._source, self._clock)
         try:
             self._hear(feed)
         except CryError as error:
@@ -147,7 +169,7 @@ class Room:
     def _hear(self, feed: _Feed) -> None:
         status, last = self.status, self._clock.monotonic()
         while not self.stop.is_set():
-            item = feed.take(_LOOK_S)
+            item, came = feed.take(_LOOK_S)
             if item is _OVER:
                 return
             if item is None:
@@ -156,26 +178,27 @@ class Room:
             last = self._clock.monotonic()
             if isinstance(item, Skipped):
                 status.skipped += 1
-                self._journal.health(status.room, item.part, "skipped", item.words)
+                self._pen.health(status.room, item.part, "skipped", item.words)
                 self._tell(status, item.words)
                 continue
             assert isinstance(item, Block)
             if status.state != "listening":
+                status.sound_at = status.decided_at = came
                 self._change("listening", f"Listening to {status.source}.")
-            self._take(item)
+            self._take(item, came)
 
-    def _take(self, block: Block) -> None:
-        now, status = self._clock.now(), self.status
+    def _take(self, block: Block, came: datetime) -> None:
+        status = self.status
         kind = (block.part, block.rate, block.samples.shape[1:])
         if self._stretch is not None and self._stretch.kind != kind:
             self._close("ended", None)
         if self._stretch is None:
-            began = now - timedelta(seconds=len(block.samples) / block.rate)
+            began = came - timedelta(seconds=len(block.samples) / block.rate)
             if not self._source.arrives:  # one recording after the other, however fast they are heard
-                began = max(now, self._placed or now)
+                began = max(came, self._placed or came)
             self._stretch = Stretch(
                 self._ears,
-                self._journal,
+                self._pen,
                 status.room,
                 block,
                 began,
@@ -183,13 +206,13 @@ class Room:
                 arrives=self._source.arrives,
             )
         status.level = self._meter.push(block.samples, block.rate)
-        status.sound_at = now
+        status.sound_at = came
         status.heard_s += len(block.samples) / block.rate
         status.late += block.late
         status.lost_s += block.lost_s
-        heard, cries = self._stretch.push(block, now)
-        if heard.windows:
-            status.decided_at = self._clock.now()
+        heard, cries = self._stretch.push(block, came)
+        if heard.windows or status.level.silent_s:  # of silence nothing need be decided
+            status.decided_at = came
         self._note(cries)
 
     def _note(self, cries: list[Cry]) -> None:
@@ -199,12 +222,20 @@ class Room:
         self._placed = stretch.end
         for cry in cries:
             status.episodes += cry.kind == "end"
-            self._tell(status, cry)
+            self._beat()
             if cry.kind == "end":
-                self._watch(cry.row)
-        if stretch.episode is not None:
-            self._watch(stretch.episode)
+                self._watch(cry.row, status.level)
+            self._tell(status, cry)
         self._beat()
+        if stretch.episode is not None:
+            self._watch(stretch.episode, status.level)
+
+    def _pause(self, seconds: float) -> None:
+        until_s = self._clock.monotonic() + seconds
+        while (left_s := until_s - self._clock.monotonic()) > 0:
+            self._beat()
+            if self._clock.wait(self.stop, min(left_s, _BEATS_S)):
+                return
 
     def _wait(self, waited_s: float) -> None:
         """No sound for a while."""
@@ -227,35 +258,33 @@ class Room:
 
     def _change(self, state: str, words: str) -> None:
         self.status.state, self.status.words = state, words
-        self._journal.health(self.status.room, self.status.source, state, words)
+        self._pen.health(self.status.room, self.status.source, state, words)
         self._beat()
         self._tell(self.status, words)
 
     def _beat(self) -> None:
         status, level = self.status, self.status.level
-        self._journal.put(
-            Pulse,
-            status.room,
-            {
-                "room": status.room,
-                "run": self._journal.run,
-                "source": status.source,
-                "at": self._clock.now(),
-                "state": status.state,
-                "words": status.words,
-                "sound_at": status.sound_at,
-                "decided_at": status.decided_at,
-                "level_dbfs": level.level_dbfs,
-                "peak_dbfs": level.peak_dbfs,
-                "clipped": level.clipped,
-                "silent_s": level.silent_s,
-                "stuck_s": level.stuck_s,
-                "score": status.score,
-                "threshold": status.threshold,
-                "late": status.late,
-                "lost_s": status.lost_s,
-            },
-        )
+        self.pulse = {
+            "room": status.room,
+            "run": self._pen.run,
+            "source": status.source,
+            "at": self._clock.now(),
+            "state": status.state,
+            "words": status.words,
+            "sound_at": status.sound_at,
+            "decided_at": status.decided_at,
+            "level_dbfs": level.level_dbfs,
+            "peak_dbfs": level.peak_dbfs,
+            "clipped": level.clipped,
+            "silent_s": level.silent_s,
+            "stuck_s": level.stuck_s,
+            "score": status.score,
+            "threshold": status.threshold,
+            "late": status.late,
+            "lost_s": status.lost_s,
+        }
+        self._pen.put(Pulse, status.room, self.pulse)
+        self.looked_s = self._clock.monotonic()
 
 
 _OVER = object()
@@ -264,28 +293,30 @@ _OVER = object()
 class _Feed:
     """A source read in a thread of its own, so that one that hangs holds nobody else up."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._waiting: queue.Queue[object] = queue.Queue(_WAITING_BLOCKS)
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self._source, self._clock = source, clock
+        self._waiting: queue.Queue[tuple[object, datetime]] = queue.Queue(
+            _WAITING_ARRIVED if source.arrives else _WAITING_BLOCKS
+        )
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._read, name=f"source {source.name}", daemon=True)
         self._thread.start()
 
-    def take(self, timeout_s: float) -> object:
-        """The next block or skipped part; None when there is none yet; ``_OVER`` at the end.
+    def take(self, timeout_s: float) -> tuple[object, datetime]:
+        """The next block or skipped part, and when it came; None: none yet; ``_OVER`` at the end.
 
         Raises:
             CryError: the source's own.
         """
         try:
-            item = self._waiting.get(timeout=timeout_s)
+            item, came = self._waiting.get(timeout=timeout_s)
         except queue.Empty:
             if not self._thread.is_alive() and self._waiting.empty():
                 raise AudioError(f"{self._source.name}: reading it broke off unexpectedly.") from None
-            return None
+            return None, self._clock.now()
         if isinstance(item, CryError):
             raise item
-        return item
+        return item, came
 
     def abandon(self) -> None:
         """Read no more of it, as soon as what it waits for comes or fails."""
@@ -302,9 +333,10 @@ class _Feed:
         self._put(last)
 
     def _put(self, item: object) -> bool:
+        came = self._clock.now()
         while not self._abandoned.is_set():
             try:
-                self._waiting.put(item, timeout=_LOOK_S)
+                self._waiting.put((item, came), timeout=_LOOK_S)
             except queue.Full:
                 continue
             return True

@@ -9,9 +9,10 @@ from typing import Any
 from pipeline.episodes import Episode
 from pipeline.errors import AudioError, CryError
 from pipeline.monitor.ears import Ears
-from pipeline.monitor.journal import Journal, new_id
+from pipeline.monitor.journal import new_id
 from pipeline.monitor.minutes import Minutes
 from pipeline.monitor.models import Coverage, EpisodeRow
+from pipeline.monitor.pen import Book
 from pipeline.monitor.recent import Recent
 from pipeline.monitor.sources import Block
 from pipeline.streaming import EpisodeEvent, Heard
@@ -74,7 +75,7 @@ class Stretch:
     def __init__(
         self,
         ears: Ears,
-        journal: Journal,
+        journal: Book,
         room: str,
         block: Block,
         began: datetime,
@@ -114,8 +115,8 @@ class Stretch:
         """Whether an episode goes on."""
         return self._episode is not None
 
-    def push(self, block: Block, now: datetime) -> tuple[Heard, list[Cry]]:
-        """Hear more of it.
+    def push(self, block: Block, came: datetime) -> tuple[Heard, list[Cry]]:
+        """Hear more of it, which had come by ``came``.
 
         Raises:
             AudioError: samples that are no numbers; it is over then.
@@ -126,7 +127,7 @@ class Stretch:
             self._anchor.lost(block.lost_s)
         self._frames += len(block.samples)
         if self._arrives:
-            self._anchor.heard(self._frames / self._rate, now)
+            self._anchor.heard(self._frames / self._rate, came)
         self._recent.push(block.samples, crying=self.crying)
         self._minutes.sound(block.samples, self._rate, self.end)
         heard = self._listener.push(block.samples)

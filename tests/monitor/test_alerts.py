@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from listening import crylens
 from receiving import Receiver
 
 from pipeline.errors import CryError
-from pipeline.monitor.alerts import Alerts, Rules, parse_quiet
+from pipeline.monitor.alerts import Alerts
+from pipeline.monitor.channels import Channel
 from pipeline.monitor.journal import Journal
-from pipeline.monitor.liveness import liveness
-from pipeline.monitor.models import Alert, Delivery, Pulse
+from pipeline.monitor.models import Alert, Delivery
+from pipeline.monitor.rules import Rules, parse_quiet
 from pipeline.monitor.store import Store, open_store, read_store
-from pipeline.monitor.webhook import SIGNATURE, Channel, Webhook, signature
+from pipeline.monitor.webhook import SIGNATURE, Webhook, signature
 
 AT = datetime(2026, 6, 1, 20, 0, tzinfo=UTC)
 
@@ -30,8 +31,8 @@ AT = datetime(2026, 6, 1, 20, 0, tzinfo=UTC)
 class SetClock:
     """A clock that is set by hand; waits are short."""
 
-    def __init__(self) -> None:
-        self.passed_s = 0.0
+    def __init__(self, passed_s: float = 0.0) -> None:
+        self.passed_s = passed_s
 
     def now(self) -> datetime:
         return AT + timedelta(seconds=self.passed_s)
@@ -53,17 +54,28 @@ def store(tmp_path: Path) -> Iterator[Store]:
 class Outbox:
     """Alerts with a journal that is flushed as in the monitor."""
 
-    def __init__(self, store: Store, *channels: Channel, rules: Rules | None = None) -> None:
-        self.clock, self.store = SetClock(), store
+    def __init__(
+        self,
+        store: Store,
+        *channels: Channel,
+        rules: Rules | None = None,
+        second: Sequence[Channel] = (),
+        after_s: float = 0.0,
+    ) -> None:
+        self.clock, self.store, self.said = SetClock(after_s), store, list[str]()
         self.journal = Journal(store, self.clock, run="r")
-        self.alerts = Alerts(store, self.journal, self.clock, channels, rules or Rules())
+        self.alerts = Alerts(
+            store, self.journal, self.clock, channels, rules or Rules(), second=second, tell=self.said.append
+        )
         self.journal.start()
         self.alerts.start()
 
-    def cry(self, key: str, lasted_s: float, room: str = "nursery") -> None:
+    def cry(
+        self, key: str, lasted_s: float, room: str = "nursery", *, state: str = "open", rise_db: float = 0.0
+    ) -> None:
         now = self.clock.now()
         row = {"id": key, "room": room, "start_s": 0.0, "end_s": lasted_s, "peak": 0.9, "started_at": now}
-        self.alerts.crying(row, now)
+        self.alerts.crying(row | {"ended_at": now, "state": state}, now, rise_db=rise_db)
 
     def close(self) -> list[dict[str, Any]]:
         self.alerts.close()
@@ -199,71 +211,3 @@ def test_a_real_night_is_told_though_the_receiver_was_down_and_the_monitor_ended
 def _refused() -> str:
     with Receiver(500) as receiver:
         return crylens("monitor", "test-alert", "--webhook", receiver.address, status=1).stderr
-
-
-PULSE = {
-    "room": "nursery",
-    "run": "r",
-    "source": "mic",
-    "state": "listening",
-    "words": "w",
-    "at": AT,
-    "sound_at": AT,
-    "decided_at": AT,
-    "level_dbfs": -40.0,
-    "peak_dbfs": -30.0,
-    "clipped": 0,
-    "silent_s": 0.0,
-    "stuck_s": 0.0,
-    "score": 0.0,
-    "threshold": 0.5,
-    "late": 0,
-    "lost_s": 0.0,
-}
-
-
-@pytest.mark.parametrize(
-    ("changed", "light", "words"),
-    [
-        ({}, "green", "Listening to mic, level -40 dBFS"),
-        ({"at": AT - timedelta(minutes=5)}, "red", "not running, or cannot store anything, for 5:00"),
-        ({"sound_at": AT - timedelta(seconds=30)}, "red", "No sound has come for 0:30"),
-        ({"decided_at": AT - timedelta(seconds=30)}, "red", "Nothing has been decided for 0:30"),
-        ({"decided_at": AT - timedelta(hours=1), "silent_s": 3600.0}, "amber", "Silence for 1:00:00"),
-        ({"silent_s": 90.0, "stuck_s": 90.0}, "red", "one and the same value for 1:30"),
-        ({"state": "retrying", "words": "Unplugged."}, "red", "Not listening: Unplugged."),
-        ({"state": "stopped", "at": AT - timedelta(days=1)}, "red", "Not listening"),
-        ({"state": "starting"}, "amber", "starting"),
-    ],
-)
-def test_green_means_that_it_listens(changed: dict[str, Any], light: str, words: str) -> None:
-    (verdict,) = liveness([{**PULSE, **changed}], [], AT)
-    assert (verdict.light, words in verdict.words) == (light, True), verdict
-
-
-def test_alerts_that_do_not_arrive_are_no_green() -> None:
-    waiting = [{"at": AT - timedelta(minutes=3), "error": "It answered 500."}]
-    assert [verdict.light for verdict in liveness([PULSE], waiting, AT)] == ["green", "amber"]
-    assert liveness([], [], AT)[0].light == "red"
-
-
-def test_the_status_of_a_monitor_that_runs_and_of_one_that_was_killed(
-    a_non_cry: Path, tmp_path: Path, monitor: Any
-) -> None:
-    store = tmp_path / "history.db"
-    running = monitor("--source", a_non_cry, "--speed", "0.1", "--store", store, "--room", "cot")
-    running.wait_for("Listening to")
-    time.sleep(1.5)
-    assert "cot: green: Listening to" in crylens("monitor", "status", "--store", store).stdout
-    running.kill()
-    # What the last write said is true for a while; then it is not. No need to wait for it here.
-    with read_store(str(store)) as opened:
-        (pulse,) = opened.rows(Pulse)
-    (verdict,) = liveness([pulse], [], datetime.now(UTC) + timedelta(seconds=20))
-    assert verdict.light == "red"
-
-
-def test_the_self_test_hears_its_cry_and_says_so_when_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Heard and stored" in crylens("monitor", "self-test").stderr
-    monkeypatch.setenv("CRY_DETECTION_THRESHOLD", "1")
-    assert "The self-test failed" in crylens("monitor", "self-test", status=2).stderr
