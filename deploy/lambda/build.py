@@ -1,8 +1,9 @@
 """Builds the package for AWS Lambda:   python deploy/lambda/build.py [OUT] [--packages FOLDER]
 
-Libraries of ``requirements.txt`` for Linux on x86-64 and Python 3.11, what of them is used; the rooms of
-``pipeline`` that are needed; the models, the reasons ensemble as ONNX among them. Says how large it is, and
-fails above Lambda's limit of 250 MB. Needs the training requirements (for the export).
+Libraries of ``requirements.txt`` for Linux on x86-64 and Python 3.12 (whose runtime is the first with a C
+library that current wheels run on), what of them is used; the rooms of ``pipeline`` that are needed; the
+models, the reasons ensemble as ONNX among them. Says how large it is, and fails above Lambda's limit of
+250 MB. Needs the training requirements (for the export), and ``strip`` of the compiler's tools (binutils).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ SCIPY_KEPT = {
 }
 LEFT_OUT = (
     *("onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/quantization", "onnxruntime/datasets"),
-    *("numpy/_core/include", "numpy/random/lib", "bin"),
+    # For programs in C: Python's module has all of it in itself.
+    *("onnxruntime/capi/libonnxruntime.so.*", "numpy/_core/include", "numpy/random/lib", "av/include", "bin"),
 )
 ROOMS = ("embedding", "service")
 SERVICE_FILES = {"__init__.py", "answers.py", "kinds.py"}
@@ -74,7 +76,7 @@ def install(out: Path, packages: Path | None) -> None:
         command += ["--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"]
         command += [
             "--python-version",
-            "3.11",
+            "3.12",
             "--only-binary",
             ":all:",
             "-r",
@@ -106,10 +108,17 @@ def prune(out: Path) -> None:
     for part in (out / "scipy").iterdir():
         if part.name not in SCIPY_KEPT and not part.name.startswith("_cyutility"):
             remove(part)
-    for name in LEFT_OUT:
-        remove(out / name)
+    for pattern in LEFT_OUT:
+        for part in list(out.glob(pattern)):
+            remove(part)
     for folder in [*out.rglob("tests"), *out.rglob("__pycache__"), *out.rglob("*.dist-info")]:
         remove(folder)
+    # PyAV's modules are five sixths debug information; FFmpeg itself comes without.
+    if shutil.which("strip") is None:
+        sys.exit(
+            "'strip' is needed (Debian: apt-get install binutils): with debug information it is too large."
+        )
+    subprocess.run(["strip", "-S", *map(str, (out / "av").rglob("*.so"))], check=True)
 
 
 def remove(path: Path) -> None:

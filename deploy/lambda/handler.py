@@ -1,8 +1,11 @@
 """AWS Lambda behind API Gateway: a recording in, the JSON of the service's ``/classify`` out.
 
 ONNX Runtime runs the embedder and the reasons ensemble; everything else is CryLens' own code on NumPy, the
-same that runs everywhere. There is no TensorFlow, no scikit-learn and no librosa in the package, and no
-FFmpeg: it reads WAV, FLAC, Ogg/Vorbis, AIFF, AU, W64 and CAF (PCM). Use the container for the rest.
+same that runs everywhere. There is no TensorFlow, no scikit-learn and no librosa in the package. It reads
+every format that the service reads; FFmpeg (PyAV) is loaded when the first recording comes that needs it.
+
+A recording is held to a size, a length and a time to decode, but no child process decodes it: a sandbox works
+on one request at a time, so a file that kills its decoder takes its own request with it and no other.
 
 The recording is the body itself (``Content-Type: audio/…``) or the part ``file`` of a form; API Gateway hands
 both over in base64. ``top_k``, ``features``, ``detection_threshold`` and ``reason_threshold`` are those of
@@ -16,7 +19,11 @@ import binascii
 import json
 import logging
 import os
+import signal
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
@@ -24,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import acoustics
+from pipeline import acoustics, audio
 from pipeline.analysis import CryPipeline
 from pipeline.artifacts import open_artifact
 from pipeline.detection import load_head
@@ -38,8 +45,14 @@ from pipeline.settings import Settings
 MODELS = Path(os.environ.get("CRYLENS_MODELS") or Path(__file__).resolve().parent / "models")
 # API Gateway passes on 10 MB at most, Lambda 6 MB: this is the limit on what the base64 stands for.
 MOST_BYTES = 6 * 2**20
-READS = "WAV, FLAC, Ogg/Vorbis, AIFF, AU, W64 and CAF"
-_SETTINGS = {"max_duration_s": 900.0, "max_bytes": MOST_BYTES, "embedder": "student"}
+DECODE_S = 10.0  # of the 29 s that API Gateway waits for an answer
+SETTINGS = Settings(
+    artifacts_dir=MODELS,
+    threads=os.cpu_count() or 1,
+    max_duration_s=900.0,
+    max_bytes=MOST_BYTES,
+    embedder="student",
+)
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 log = logging.getLogger("crylens")
@@ -79,8 +92,7 @@ class _Noting:
 
 def load() -> tuple[CryPipeline, _Noting]:
     """The models of the package, checksums verified."""
-    settings = Settings(artifacts_dir=MODELS, threads=os.cpu_count() or 1, **_SETTINGS)  # type: ignore[arg-type]
-    artifact = open_artifact("reasons", settings=settings, kind=KIND)
+    artifact = open_artifact("reasons", settings=SETTINGS, kind=KIND)
     schema = artifact.manifest["schema"]
     stored = json.loads(artifact.read_bytes(CALIBRATION_FILE))
     names = tuple(schema["classes"])
@@ -93,18 +105,22 @@ def load() -> tuple[CryPipeline, _Noting]:
     reasons = ReasonModel(
         classes=names,
         schema=schema["name"],
-        estimator=_Ensemble(model, len(schema["features"]), len(names), settings.threads),
+        estimator=_Ensemble(model, len(schema["features"]), len(names), SETTINGS.threads),
         calibration=Calibration.from_dict(stored["calibration"]),
         base_rate=stored["base_rate"],
         statement=trust_statement(stored["figures"]),
     )
-    embedder = StudentEmbedder.bundled(settings)
+    embedder = StudentEmbedder.bundled(SETTINGS)
     noting = _Noting(reasons)
-    head = load_head("student", settings, embedder.checksum)
-    return CryPipeline(embedder, head, noting, settings), noting  # type: ignore[arg-type]
+    head = load_head("student", SETTINGS, embedder.checksum)
+    return CryPipeline(embedder, head, noting, SETTINGS), noting  # type: ignore[arg-type]
 
 
 PIPELINE, REASONS = load()
+
+
+class _Overdue(Exception):  # noqa: N818 - an interruption, not an error
+    """Decoding took too long."""
 
 
 class _Refusal(Exception):  # noqa: N818 - an answer, not an error
@@ -142,28 +158,60 @@ def _answer(event: dict[str, Any]) -> dict[str, Any]:
     method, headers, query = _request(event)
     if method != "POST":
         raise _Refusal("request/method-not-allowed", "Send a recording with POST.")
-    sound, name = _recording(event, headers)
+    content, name = _recording(event, headers)
     top_k = _number(query, "top_k", int, 1, 100, 3)
     wants_features = str(query.get("features", "false")).lower() in ("1", "true", "yes", "on")
     thresholds = {
         key: _number(query, key, float, 0, 1, None) for key in ("detection_threshold", "reason_threshold")
     }
+    sound = _decoded(content, name)
     REASONS.features = None
-    try:
-        found = PIPELINE.analyze(
-            sound, **thresholds, reasons="always" if wants_features else "if_cry", name=name
-        )
-    except ModuleNotFoundError as error:
-        if error.name != "av":
-            raise
-        raise _Refusal("audio/not-audio", f"{name}: this deployment reads {READS}.") from error
+    found = PIPELINE.analyze(sound, **thresholds, reasons="always" if wants_features else "if_cry", name=name)
+    # The decoder's warnings came with the sound; what was noticed twice is said once.
+    record = found.to_dict() | {"warnings": list(dict.fromkeys(found.warnings))}
     described = None
     if REASONS.features is not None:
         described = {"schema": REASONS.model.schema, "features": REASONS.features.tolist()}
     names = acoustics.feature_names(REASONS.model.schema) if wants_features else None
-    hearing = Hearing(found.to_dict(), [], described, list(REASONS.model.classes))
+    hearing = Hearing(record, [], described, list(REASONS.model.classes))
     reasons = found.reasons.to_dict() if found.reasons else None
     return classification(hearing, reasons, top_k=top_k, names=names)
+
+
+def _decoded(content: bytes, name: str) -> audio.Waveform:
+    """The sound of a recording, decoded within ``DECODE_S``.
+
+    Raises:
+        AudioError: it cannot be used.
+        _Refusal: it takes too long to decode.
+    """
+    if content[:4] not in (b"RIFF", b"fLaC", b"OggS") or b"OpusHead" in content[:64]:
+        import av  # noqa: F401 - the first time takes a moment, which is not the recording's fault
+    began = time.monotonic()
+    try:
+        with _interrupted_after(DECODE_S):
+            sound = audio.load(content, name=name, settings=SETTINGS)
+    except _Overdue:
+        sound = None
+    # Looked at again: a decoder's callback may swallow the interruption and take it for the recording's end.
+    if sound is None or time.monotonic() - began > DECODE_S:
+        raise _Refusal("audio/decoding-stopped", f"Decoding it took more than {DECODE_S:g} s.")
+    return sound
+
+
+@contextmanager
+def _interrupted_after(seconds: float) -> Iterator[None]:
+    """Raise ``_Overdue`` in what runs in this (the main) thread once so many seconds have passed."""
+
+    def interrupt(*_: object) -> None:
+        raise _Overdue
+
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _request(event: dict[str, Any]) -> tuple[str, dict[str, str], dict[str, str]]:
