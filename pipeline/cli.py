@@ -19,10 +19,12 @@ import typer
 
 from pipeline import (
     __version__,
+    cli_alerts,
     cli_audit,
     cli_batch,
     cli_export,
     cli_history,
+    cli_liveness,
     cli_monitor,
     cli_night,
     cli_results,
@@ -57,6 +59,10 @@ cli_train.evaluate.command("night")(cli_night.night)
 app.command("audit")(cli_audit.audit)
 app.command("batch")(cli_batch.batch)
 app.command("serve")(cli_serve.serve)
+cli_monitor.monitor.command("test-alert")(cli_alerts.send_test)
+cli_monitor.monitor.command("status")(cli_liveness.status)
+cli_monitor.monitor.command("self-test")(cli_liveness.self_test)
+cli_monitor.monitor.command("sound-check")(cli_liveness.sound_check)
 app.add_typer(cli_monitor.monitor, name="monitor")
 app.add_typer(cli_history.history, name="history")
 app.add_typer(cli_train.train, name="train")

@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.cli_alerts import (
+    EscalateAfter,
+    EscalateTo,
+    MessageEvery,
+    Notify,
+    ProbeEvery,
+    Webhooks,
+    channels_of,
+    second_channels,
+)
 from pipeline.cli_console import quiet_start, say
 from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.monitor.sources import Source
-    from pipeline.monitor.webhook import Webhook
     from pipeline.settings import Settings
 
 DEFAULT_STORE = "sqlite:///crylens-history.db"
@@ -27,12 +36,6 @@ monitor = typer.Typer(help="Listen to rooms and keep a history.", invoke_without
 
 StoreUrl = Annotated[
     str, typer.Option("--store", envvar="CRY_MONITOR_STORE", help="The history: sqlite:///PATH, or a path.")
-]
-Webhooks = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Address that alerts are POSTed to; repeatable. Signed where CRY_MONITOR_WEBHOOK_SECRET is set."
-    ),
 ]
 
 
@@ -66,16 +69,25 @@ def listen(
         typer.Option(help="What listens. [default: auto, or CRY_EMBEDDER]"),
     ] = None,
     reasons: Annotated[bool, typer.Option(help="Say of each episode what can be said about why.")] = True,
+    notify: Notify = None,
     webhook: Webhooks = None,
+    escalate_to: EscalateTo = None,
+    escalate_after: EscalateAfter = 120.0,
     alert_after: Annotated[
         float, typer.Option(min=0, help="Seconds of crying before somebody is told.")
     ] = 10.0,
+    alert_rising: Annotated[
+        float | None,
+        typer.Option(min=1, help="Told sooner when it grows louder by so many dB. [default: not]"),
+    ] = None,
     cooldown: Annotated[
         float, typer.Option(min=0, help="Seconds after an alert without another of that room.")
     ] = 300.0,
     quiet: Annotated[
         str | None, typer.Option(help="No alerts of crying then, local time: 22:00-06:30.", metavar="FROM-TO")
     ] = None,
+    probe_every: ProbeEvery = None,
+    message_every: MessageEvery = None,
     report_every: Annotated[
         float,
         typer.Option(min=0, help="Seconds between lines of level and score, without a terminal; 0: none."),
@@ -105,22 +117,32 @@ def listen(
             typer.echo(line)
         return
     names = _rooms(source or [], room or [])
-    from pipeline.monitor.alerts import Rules, parse_quiet
     from pipeline.monitor.clock import SystemClock
     from pipeline.monitor.ears import Ears
+    from pipeline.monitor.rules import Rules, parse_quiet
     from pipeline.monitor.run import run
     from pipeline.monitor.sources import parse_source
     from pipeline.monitor.store import open_store
+    from pipeline.monitor.watchdog import Watchdog
     from pipeline.settings import get_settings
 
     pace = _speed(speed)
-    channels = _channels(webhook)
-    rules = Rules(alert_after, cooldown, parse_quiet(quiet) if quiet else None)
+    channels = channels_of(notify, webhook, probe_every_s=probe_every, message_every_s=message_every)
+    second = second_channels(escalate_to, channels, probe_every_s=probe_every)
+    rules = Rules(
+        alert_after,
+        cooldown,
+        parse_quiet(quiet) if quiet else None,
+        rising_db=alert_rising,
+        escalate_after_s=escalate_after,
+    )
     rooms = [(name, parse_source(text, speed=pace)) for name, text in names]
     settings = get_settings(embedder=embedder, detection_threshold=detection_threshold)
     if clip_seconds is not None:
         _hear_clips([source for _, source in rooms], settings, clips, clip_seconds)
         return
+    clock = SystemClock()
+    watchdog = Watchdog(clock)
     with open_store(store) as opened, _stopping() as (stop, why):
         with quiet_start():
             ears = Ears.load(settings, reasons=reasons)
@@ -131,81 +153,28 @@ def listen(
             rooms,
             ears,
             opened,
-            SystemClock(),
+            clock,
             stop=stop,
             until_end=until_end,
             channels=channels,
+            second=second,
             rules=rules,
             report_every_s=report_every,
+            started=watchdog.ready,
+            alive=watchdog.alive,
         )
+        watchdog.done()
     say(f"{ran.episodes} episodes heard.")
     if ran.waiting:
         say(f"{ran.waiting} alerts have not arrived yet: the next monitor on this history goes on with them.")
     if not ran.stored:
         say(f"The last of it could not be stored: {opened.path} cannot be written.")
+    if ran.hung:  # an interpreter that waits for threads that hang never ends
+        os._exit(1)
     if ran.failed or ran.skipped or not ran.stored:
         raise typer.Exit(1)
     if why == [signal.SIGINT]:
         raise typer.Exit(130)
-
-
-@monitor.command("status")
-def status(store: StoreUrl = DEFAULT_STORE) -> None:
-    """Is it really listening? A light and its cause for each room; exit status 1 unless all are green."""
-    from pipeline.monitor.clock import SystemClock
-    from pipeline.monitor.liveness import liveness
-    from pipeline.monitor.models import Delivery, Pulse
-    from pipeline.monitor.store import read_store
-
-    with read_store(store) as opened:
-        waiting = [row for row in opened.rows(Delivery, order_by="at") if row["state"] == "waiting"]
-        verdicts = liveness(opened.rows(Pulse), waiting, SystemClock().now())
-    for verdict in verdicts:
-        typer.echo(": ".join(word for word in (verdict.room, verdict.light, verdict.words) if word))
-    if any(verdict.light != "green" for verdict in verdicts):
-        raise typer.Exit(1)
-
-
-@monitor.command("test-alert")
-def send_test_alert(webhook: Webhooks = None) -> None:
-    """Send a test to each channel, now; exit status 1 when one did not take it."""
-    from pipeline.monitor.alerts import test_message
-    from pipeline.monitor.clock import SystemClock
-    from pipeline.monitor.webhook import ChannelError
-
-    channels = _channels(webhook)
-    if not channels:
-        raise SettingsError("There is nobody to tell: name a --webhook.")
-    now, failed = SystemClock().now(), False
-    for channel in channels:
-        try:
-            channel.send(test_message(now), now.timestamp())
-        except ChannelError as error:
-            say(str(error))
-            failed = True
-        else:
-            say(f"{channel.name} took it.")
-    if failed:
-        raise typer.Exit(1)
-
-
-@monitor.command("self-test")
-def run_self_test(
-    embedder: Annotated[
-        Literal["auto", "yamnet", "student"] | None,
-        typer.Option(help="What listens. [default: auto, or CRY_EMBEDDER]"),
-    ] = None,
-) -> None:
-    """Play a synthetic cry through the whole loop, into a history of its own; status 2 if it is missed."""
-    from pipeline.monitor.clock import SystemClock
-    from pipeline.monitor.ears import Ears
-    from pipeline.monitor.selftest import self_test
-    from pipeline.settings import get_settings
-
-    with quiet_start():
-        ears = Ears.load(get_settings(embedder=embedder), reasons=False)
-    found = self_test(ears, SystemClock())
-    say(f"Heard and stored: {found['end_s'] - found['start_s']:.1f} s of crying, peak {found['peak']:.2f}.")
 
 
 def _hear_clips(sources: list[Source], settings: Settings, folder: Path, seconds: float) -> None:
@@ -220,14 +189,6 @@ def _hear_clips(sources: list[Source], settings: Settings, folder: Path, seconds
         pipeline = CryPipeline.load(settings.embedder, settings)
     for clip in hear_clips(sources[0], pipeline, folder, seconds, SystemClock(), tell=say):
         typer.echo(f"{clip.began.isoformat(timespec='milliseconds')} {clip.path} {clip.probability:.3f}")
-
-
-def _channels(addresses: list[str] | None) -> list[Webhook]:
-    """The webhooks of these addresses, signed where there is a secret."""
-    from pipeline.monitor.webhook import Webhook
-
-    secret = os.environ.get("CRY_MONITOR_WEBHOOK_SECRET") or None
-    return [Webhook(address, secret) for address in dict.fromkeys(addresses or [])]
 
 
 def _rooms(sources: list[str], rooms: list[str]) -> list[tuple[str, str]]:

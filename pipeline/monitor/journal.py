@@ -7,7 +7,7 @@ the disk is full nothing is lost, then, but the order of writes; only changes of
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -97,11 +97,16 @@ class Journal:
 
     def put(self, table: type[Base], key: str, row: dict[str, Any]) -> None:
         """Have a row stored soon, in place of the one with that key (the primary key's value)."""
+        self.put_together([(table, key, row)])
+
+    def put_together(self, rows: Sequence[tuple[type[Base], str, dict[str, Any]]]) -> None:
+        """As :meth:`put`, several rows of which a power cut leaves all or none."""
         with self._changing:
-            waiting = self._waiting[table]
-            waiting[key] = row
-            if table is Health and len(waiting) > _MOST_HEALTH:
-                del waiting[next(iter(waiting))]
+            for table, key, row in rows:
+                waiting = self._waiting[table]
+                waiting[key] = row
+                if table is Health and len(waiting) > _MOST_HEALTH:
+                    del waiting[next(iter(waiting))]
 
     def health(self, room: str, source: str, state: str, words: str) -> None:
         """Note that something changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from pipeline.audio import SILENCE_PEAK
 
 FLOOR_DBFS = -120.0
 _CLIPPED = 0.999
+# Two stretches of so many seconds are compared; shorter ones would tell a breath from a cry.
+RISE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Level:
         clipped: samples at full scale since listening began.
         silent_s: how long nothing has been louder than -90 dBFS, seconds.
         stuck_s: how long every sample has had one and the same value, seconds.
+        rise_db: how much louder the last three seconds were than the three before them, dB; 0 until there are
+            six.
     """
 
     level_dbfs: float = FLOOR_DBFS
@@ -31,6 +36,7 @@ class Level:
     clipped: int = 0
     silent_s: float = 0.0
     stuck_s: float = 0.0
+    rise_db: float = 0.0
 
 
 class LevelMeter:
@@ -41,6 +47,7 @@ class LevelMeter:
         self._span_s = span_s
         self._energy = self._seconds = self._peak = 0.0
         self._last: float | None = None
+        self._trail = _Trail()
         self.level = Level()
 
     def push(self, samples: NDArray[np.float32], rate: int) -> Level:
@@ -56,9 +63,10 @@ class LevelMeter:
         self._energy += float(np.mean(np.square(samples, dtype=np.float64))) * seconds
         self._seconds += seconds
         self._peak = max(self._peak, peak)
-        level, top = self.level.level_dbfs, self.level.peak_dbfs
+        level, top, rise = self.level.level_dbfs, self.level.peak_dbfs, self.level.rise_db
         if self._seconds >= self._span_s:
             level, top = dbfs(math.sqrt(self._energy / self._seconds)), dbfs(self._peak)
+            rise = self._trail.push(self._energy, self._seconds)
             self._energy = self._seconds = self._peak = 0.0
         self.level = Level(
             level,
@@ -66,8 +74,36 @@ class LevelMeter:
             clipped,
             self.level.silent_s + seconds if peak < SILENCE_PEAK else 0.0,
             self.level.stuck_s + seconds if stuck else 0.0,
+            rise,
         )
         return self.level
+
+
+class _Trail:
+    """The energy of the last six seconds, in pieces."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[tuple[float, float]] = deque()  # energy, seconds
+        self._seconds = 0.0
+
+    def push(self, energy: float, seconds: float) -> float:
+        """How much louder the newer half is, dB."""
+        self._pieces.append((energy, seconds))
+        self._seconds += seconds
+        while self._seconds - self._pieces[0][1] >= 2 * RISE_S:
+            self._seconds -= self._pieces.popleft()[1]
+        if self._seconds < 2 * RISE_S:
+            return 0.0
+        newer = [0.0, 0.0]
+        older = [0.0, 0.0]
+        for energy, seconds in reversed(self._pieces):
+            half = newer if newer[1] < RISE_S else older
+            half[0] += energy
+            half[1] += seconds
+        if not older[1]:
+            return 0.0
+        means = [max(half[0] / half[1], 1e-12) for half in (newer, older)]
+        return 10 * math.log10(means[0] / means[1])
 
 
 def dbfs(amplitude: float) -> float:

@@ -6,25 +6,31 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.monitor.alerts import Alerts, Rules
+from pipeline.monitor.alerts import Alerts
+from pipeline.monitor.channels import Channel
 from pipeline.monitor.clock import Clock
 from pipeline.monitor.display import Display
 from pipeline.monitor.ears import Ears
 from pipeline.monitor.journal import Journal, new_id
+from pipeline.monitor.liveness import Verdict
 from pipeline.monitor.minutes import going_on
 from pipeline.monitor.room import Patience, Room, Status
+from pipeline.monitor.rules import Rules
 from pipeline.monitor.sources import Source
 from pipeline.monitor.store import Store
-from pipeline.monitor.webhook import Channel
+from pipeline.monitor.stretch import Cry
+from pipeline.monitor.tending import HANGS_S, Tender
+from pipeline.monitor.watching import Watcher
 
 _LOOK_S = 0.2
-_ENDING_S = 30.0
+# A disk that does not come back for so long takes the process with it: another one may fare better.
+_WRITE_HANGS_S = 120.0
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How it went: episodes heard, rooms that failed, recordings skipped, whether all is on the disk, and how
-    many alerts wait for the next start.
+    """How it went: episodes heard, rooms that failed, recordings skipped, whether all is on the disk, how
+    many alerts wait for the next start, and whether it ended because listening hung again and again.
     """
 
     episodes: int
@@ -32,6 +38,7 @@ class Ran:
     skipped: int
     stored: bool
     waiting: int
+    hung: bool = False
 
 
 def run(
@@ -44,17 +51,23 @@ def run(
     until_end: bool = False,
     patience: Patience | None = None,
     channels: Sequence[Channel] = (),
+    second: Sequence[Channel] = (),
     rules: Rules | None = None,
     report_every_s: float = 10.0,
     started: Callable[[], None] = lambda: None,
+    alive: Callable[[Sequence[Verdict]], None] = lambda verdicts: None,
+    hangs_s: float = HANGS_S,
 ) -> Ran:
     """Listen to all rooms until their sources have ended for good or ``stop`` is set.
 
     Args:
         rooms: name and source of each.
-        channels, rules: who is told, and when.
+        channels, rules: who is told, and when; second: who is told of what nobody has seen.
         report_every_s: see :class:`Display`.
         started: called once all are running.
+        alive: called several times a second, with how things are, while rooms are looked after and the
+            history does not hang: who misses it may end the process.
+        hangs_s: a room that does nothing for so long is begun anew, seconds.
     """
     display: Display | None = None
 
@@ -62,11 +75,21 @@ def run(
         if display is not None:
             display.say(words)
 
+    def show(status: Status) -> None:
+        level_dbfs = status.level.level_dbfs
+        alerts.show(status.room, crying=status.crying, score=status.score, level_dbfs=level_dbfs)
+
+    def happened(status: Status, what: Cry | str) -> None:
+        if display is not None:
+            display.tell(status, what)
+        show(status)
+
     journal = Journal(store, clock, run=new_id(), tell=tell)
-    alerts = Alerts(store, journal, clock, channels, rules or Rules(), tell=tell)
+    alerts = Alerts(store, journal, clock, channels, rules or Rules(), second=second, tell=tell)
     minutes = going_on(store, clock.now())
-    made = [
-        Room(
+
+    def maker(name: str, source: Source) -> Callable[[], Room]:
+        return lambda: Room(
             name,
             source,
             ears,
@@ -74,67 +97,54 @@ def run(
             clock,
             patience=patience,
             until_end=until_end,
-            tell=lambda status, what: display.tell(status, what) if display else None,
-            watch=lambda episode: alerts.crying(episode, clock.now()),
-            minutes=minutes.get(name, ()),
+            tell=happened,
+            watch=lambda episode, level: alerts.crying(episode, clock.now(), rise_db=level.rise_db),
+            minutes=minutes.pop(name, ()),
         )
-        for name, source in rooms
-    ]
-    display = Display([room.status for room in made], every_s=report_every_s)
-    threads = [_started(room) for room in made]
+
+    tender = Tender(
+        [maker(name, source) for name, source in rooms],
+        journal,
+        clock,
+        hangs_s=hangs_s,
+        tell=lambda status, words: display.tell(status, words) if display else None,
+    )
+    display = Display(tender.statuses, every_s=report_every_s)
+    tender.start()
     journal.start()
-    alerts.start()
-    watcher = _Watcher(alerts, clock)
+    alerts.start([name for name, _ in rooms])
+    watcher = Watcher(alerts, journal, clock, channels)
     began = clock.monotonic()
     with display.running():
         started()
-        while any(thread.is_alive() for thread in threads) and not clock.wait(stop, _LOOK_S):
+        while tender.listening and not tender.gave_up and not clock.wait(stop, _LOOK_S):
             display.trouble = journal.trouble
             display.tick(clock.monotonic() - began)
-            watcher.look([room.status for room in made])
-            for number, (room, thread) in enumerate(zip(made, threads, strict=True)):
-                if not thread.is_alive() and room.status.state not in ("ended", "failed", "stopped"):
-                    words = "listening broke off unexpectedly and is begun anew"
-                    journal.health(room.status.room, room.status.source, "restarted", words)
-                    display.tell(room.status, words)
-                    threads[number] = _started(room)
-        for room in made:
-            room.stop.set()
-        for thread in threads:
-            thread.join(_ENDING_S)
+            tender.look()
+            for status in tender.statuses:
+                show(status)
+            verdicts = watcher.look([room.pulse for room in tender.rooms])
+            for verdict in _of_rooms(verdicts, tender.statuses):
+                alerts.set_available(verdict.room, verdict.light == "green", verdict.words)
+            if journal.writing_s < _WRITE_HANGS_S:
+                alive(verdicts)
+        tender.end()
     journal.flush()
     waiting = alerts.close()
     stored = journal.close()
     return Ran(
-        sum(room.status.episodes for room in made),
-        sum(room.status.state == "failed" for room in made),
-        sum(room.status.skipped for room in made),
+        sum(status.episodes for status in tender.statuses),
+        sum(status.state == "failed" for status in tender.statuses),
+        sum(status.skipped for status in tender.statuses),
         stored,
         waiting,
+        tender.gave_up,
     )
 
 
-class _Watcher:
-    """Tells of rooms that have not been heard for long, once each time."""
-
-    def __init__(self, alerts: Alerts, clock: Clock) -> None:
-        self._alerts, self._clock = alerts, clock
-        self._since: dict[str, float] = {}
-
-    def look(self, statuses: Sequence[Status]) -> None:
-        now_s, after_s = self._clock.monotonic(), self._alerts.rules.trouble_after_s
-        for status in statuses:
-            words = status.words if status.state in ("stalled", "retrying", "failed") else ""
-            if status.state == "listening" and status.level.stuck_s > after_s:
-                words = f"The input gives one and the same value for {status.level.stuck_s:.0f} s."
-            if not words:
-                self._since.pop(status.room, None)
-            elif now_s - self._since.setdefault(status.room, now_s) >= after_s:
-                self._since[status.room] = float("inf")
-                self._alerts.trouble(status.room, words, self._clock.now())
-
-
-def _started(room: Room) -> threading.Thread:
-    thread = threading.Thread(target=room.run, name=f"room {room.status.room}", daemon=True)
-    thread.start()
-    return thread
+def _of_rooms(verdicts: Sequence[Verdict], statuses: Sequence[Status]) -> list[Verdict]:
+    """A verdict for each room: when the monitor as a whole fails, its light is theirs."""
+    whole = next((verdict for verdict in verdicts if not verdict.room and verdict.light == "red"), None)
+    if whole is not None:
+        return [Verdict(status.room, whole.light, whole.words) for status in statuses]
+    return [verdict for verdict in verdicts if verdict.room]

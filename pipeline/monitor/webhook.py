@@ -8,56 +8,46 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import CryError, SettingsError
-from pipeline.monitor.sources import printable_address
+from pipeline.errors import SettingsError
+from pipeline.monitor.channels import Channel, ChannelError, channel_name
 
 SIGNATURE = "X-CryLens-Signature"
 _LONGEST_S = 10.0
 
 
-class ChannelError(CryError):
-    """An alert could not be handed over; it is tried again."""
-
-    default_code = "not-delivered"
-
-
-class Channel(Protocol):
-    """A way to tell somebody. ``name``: for people and the history; never holds a password."""
-
-    name: str
-
-    def send(self, message: Mapping[str, Any], at_s: float) -> None:
-        """Hand a message over.
-
-        Args:
-            message: plain values; its "id" is the same each time it is sent.
-            at_s: now, Unix time.
-
-        Raises:
-            ChannelError: it was not taken.
-        """
-        ...
-
-
-class Webhook:
+class Webhook(Channel):
     """POSTs JSON. With a secret, ``X-CryLens-Signature: t=TIME,v1=HEX``: HMAC-SHA-256 of ``TIME.BODY``."""
 
-    def __init__(self, address: str, secret: str | None = None, *, longest_s: float = _LONGEST_S) -> None:
-        """Name an address.
+    def __init__(
+        self,
+        address: str,
+        secret: str | None = None,
+        *,
+        probe_every_s: float | None = None,
+        longest_s: float = _LONGEST_S,
+    ) -> None:
+        """Name an address. Whether it would take an alert only shows when it is sent something: what
+        ``probe_every_s`` asks for is the event "probe".
 
         Raises:
             SettingsError: it is none of http or https.
         """
-        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+        try:
+            parts = urlsplit(address)
+            port = f":{parts.port}" if parts.port else ""
+        except ValueError:
+            parts, port = urlsplit(""), ""
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            # What was given is not said again: it may hold a key.
             raise SettingsError(
-                f"Webhook '{printable_address(address)}' cannot be used: an http(s) address is needed."
+                "A webhook cannot be used: an address such as https://home.lan/hook is needed."
             )
-        # The sum tells addresses apart that differ in what is not shown.
-        self.name = f"{printable_address(address)} #{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+        self.name = channel_name(address, f"{parts.hostname}{port}")
         self._address, self._secret, self._longest_s = address, secret, longest_s
+        self.probe_every_s = probe_every_s
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def send(self, message: Mapping[str, Any], at_s: float) -> None:
