@@ -1,6 +1,6 @@
 # make run: the page. make test: every test. Each works alone on a fresh clone; make help lists the rest.
 .POSIX:
-.PHONY: help run run-light serve test bench lint setup setup-lite setup-train setup-serve setup-test clean
+.PHONY: help run run-light run-monitor serve test bench lint setup setup-lite setup-train setup-serve setup-test clean
 .DEFAULT_GOAL := help
 
 PORT ?= 8501
@@ -20,7 +20,8 @@ PAGE = .venv/bin/python -m streamlit run --server.port $(PORT) --server.address 
 help:
 	@echo "make run         the page: is a baby crying, when, and what can be said about why"
 	@echo "make run-light   the reason-only page, without TensorFlow"
-	@echo "                 (both: PORT=8501 ADDRESS=localhost PYTHON=python3.11)"
+	@echo "make run-monitor what the monitor hears and has heard; CRY_MONITOR_STORE names its history"
+	@echo "                 (all three: PORT=8501 ADDRESS=localhost PYTHON=python3.11)"
 	@echo "make serve       the service, http://localhost:8000 (SERVE=\"--port 8080 --embedder student\")"
 	@echo "make test        every test (TESTS=\"tests/test_cli.py -k jsonl\" for some)"
 	@echo "make bench       what docs/speed.md says, measured anew: speed and memory, up to twenty minutes"
@@ -33,6 +34,9 @@ run: setup
 
 run-light: setup-lite
 	@exec $(PAGE) app.py
+
+run-monitor: setup-lite
+	@exec $(PAGE) monitor_app.py
 
 serve: setup-serve
 	@exec .venv/bin/python -m pipeline serve $(SERVE)

@@ -1,0 +1,256 @@
+"""What a view needs of the history, read at one go. The history is opened and let go of each time.
+
+So one that is made, moved, mended or brought up to date while the page is open is found at the next look.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pipeline.pages.monitor.spans import Span, merged
+
+if TYPE_CHECKING:
+    from pipeline.monitor.liveness import Light, Verdict
+    from pipeline.monitor.store import Row
+
+NEAR = timedelta(hours=12)
+"""Longest episode, and longest silence about a stretch, that is looked for around a time."""
+STORE = "CRY_MONITOR_STORE"
+
+
+def store_address() -> str:
+    """The history that the environment names, else the monitor's own default."""
+    from pipeline.cli_monitor import DEFAULT_STORE
+
+    return os.environ.get(STORE) or DEFAULT_STORE
+
+
+def shown_address(url: str) -> str:
+    """An address without the password in it."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True) if "://" in url else url
+    except ArgumentError:
+        return "that address"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The newest mark of each kind, by what it is about."""
+
+    newest: Mapping[tuple[str, str], Row]
+
+    def judged(self, episode: str) -> str | None:
+        """``right``, ``wrong``, or None where nobody said."""
+        return self._latest(episode, "right", "wrong")
+
+    def starred(self, episode: str) -> bool:
+        """Whether it is kept for good."""
+        return self._latest(episode, "star", "unstar") == "star"
+
+    def words(self, about: str, kind: str) -> str | None:
+        """What was said: what helped, the cause."""
+        row = self.newest.get((about, kind))
+        return (row["words"] or None) if row else None
+
+    def seen(self, alert: str) -> datetime | None:
+        """When somebody saw an alert."""
+        row = self.newest.get((alert, "seen"))
+        return row["at"] if row else None
+
+    def _latest(self, about: str, *kinds: str) -> str | None:
+        rows = [(self.newest[about, kind]["at"], kind) for kind in kinds if (about, kind) in self.newest]
+        return max(rows)[1] if rows else None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The history between two moments; rows as in its tables, by time.
+
+    ``episodes`` and ``coverage`` also hold what began before or ends after.
+    """
+
+    span: Span
+    coverage: list[Row] = field(default_factory=list)
+    episodes: list[Row] = field(default_factory=list)
+    minutes: list[Row] = field(default_factory=list)
+
+    def rooms(self) -> list[str]:
+        """Rooms that were listened to."""
+        return sorted({row["room"] for row in self.coverage})
+
+    def listened(self, room: str) -> list[Span]:
+        """When a room was listened to, merged."""
+        return merged((row["started_at"], row["ended_at"]) for row in self.coverage if row["room"] == room)
+
+    def cried(self, room: str, *, but: Marks | None = None) -> list[Span]:
+        """Crying in a room; without what was marked wrong, where marks are given."""
+        return [
+            (row["started_at"], row["ended_at"])
+            for row in self.episodes
+            if row["room"] == room and not (but and but.judged(row["id"]) == "wrong")
+        ]
+
+    def minutes_of(self, room: str) -> list[Row]:
+        """Minutes of a room."""
+        return [row for row in self.minutes if row["room"] == room]
+
+
+@dataclass(frozen=True)
+class Now:
+    """How the newest run of the monitor is doing: what the liveness contract says ``at``, and its rows."""
+
+    at: datetime
+    light: Light
+    verdicts: list[Verdict]
+    pulses: list[Row]
+    channels: list[Row]
+
+
+def now(url: str, at: datetime) -> Now:
+    """How the monitor is doing.
+
+    Raises:
+        StoreError: there is no history that can be read.
+    """
+    from pipeline.monitor.liveness import liveness, stored_signs, worst
+    from pipeline.monitor.store import read_store
+
+    with read_store(url) as store:
+        signs = stored_signs(store)
+    pulses = sorted(signs.pulses, key=lambda row: row["room"])
+    run = max(pulses, key=lambda row: row["at"])["run"] if pulses else ""
+    verdicts = liveness(signs, at)
+    mine = [row for row in pulses if row["run"] == run]
+    return Now(at, worst(verdicts), verdicts, mine, [row for row in signs.channels if row["run"] == run])
+
+
+def part(url: str, start: datetime, end: datetime, *, minutes: bool = False) -> Part:
+    """The history between two moments; ``minutes``: with those too.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    from sqlalchemy import and_
+
+    from pipeline.monitor.models import Coverage, EpisodeRow, Minute
+    from pipeline.monitor.store import read_store
+
+    with read_store(url) as store:
+        coverage, episodes = (
+            store.rows(
+                table, order_by="started_at", where=and_(table.ended_at > start, table.started_at < end)
+            )
+            for table in (Coverage, EpisodeRow)
+        )
+        rooms = {row["room"] for row in coverage}  # named, so that the index is used
+        inside = and_(Minute.started_at > start - timedelta(minutes=1), Minute.started_at < end)
+        found = (
+            store.rows(Minute, order_by="started_at", where=and_(Minute.room.in_(rooms), inside))
+            if minutes
+            else []
+        )
+    return Part((start, end), coverage, episodes, found)
+
+
+def ends(url: str, at: datetime) -> Span | None:
+    """From the first to the last that was heard, up to now at least; a replay runs ahead of the clock.
+
+    None when nothing was heard yet.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    from sqlalchemy import func, select
+
+    from pipeline.monitor.models import Coverage
+    from pipeline.monitor.store import read_store
+
+    with read_store(url) as store, store.engine.connect() as connection:
+        query = select(func.min(Coverage.started_at), func.max(Coverage.ended_at))
+        first, last = connection.execute(query).one()
+    return None if first is None else (first, max(last, at))
+
+
+def rooms(url: str) -> list[str]:
+    """Rooms that were ever listened to.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    from sqlalchemy import select
+
+    from pipeline.monitor.models import Coverage
+    from pipeline.monitor.store import read_store
+
+    with read_store(url) as store, store.engine.connect() as connection:
+        return list(connection.scalars(select(Coverage.room).distinct().order_by(Coverage.room)))
+
+
+def marks(url: str) -> Marks:
+    """What people said so far.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    from pipeline.monitor.models import Mark
+    from pipeline.monitor.store import read_store
+
+    with read_store(url) as store:
+        return Marks({(row["about"], row["kind"]): row for row in store.rows(Mark, order_by="at")})
+
+
+def told(url: str, start: datetime, end: datetime) -> tuple[list[Row], dict[str, list[Row]]]:
+    """Alerts between two moments, newest first, and the deliveries of each by its id.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    from sqlalchemy import and_, select
+
+    from pipeline.monitor.models import Alert, Delivery
+    from pipeline.monitor.store import read_store
+
+    inside = and_(Alert.at >= start, Alert.at <= end)
+    with read_store(url) as store:
+        alerts = store.rows(Alert, order_by="at", where=inside)
+        wanted = Delivery.alert_id.in_(select(Alert.id).where(inside))
+        deliveries: dict[str, list[Row]] = {}
+        for row in store.rows(Delivery, order_by="at", where=wanted):
+            deliveries.setdefault(row["alert_id"], []).append(row)
+    return alerts[::-1], deliveries
+
+
+def changes(url: str, start: datetime, end: datetime) -> list[Row]:
+    """What changed in the health of rooms and history, by time.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    from sqlalchemy import and_
+
+    from pipeline.monitor.models import Health
+    from pipeline.monitor.store import read_store
+
+    with read_store(url) as store:
+        return store.rows(Health, order_by="at", where=and_(Health.at >= start, Health.at <= end))
+
+
+def episode(url: str, key: str) -> dict[str, Any] | None:
+    """One episode by its id.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    from pipeline.monitor.models import EpisodeRow
+    from pipeline.monitor.store import read_store
+
+    with read_store(url) as store:
+        rows = store.rows(EpisodeRow, where=EpisodeRow.id == key)
+    return rows[0] if rows else None

@@ -1,0 +1,123 @@
+"""Settings: what the monitor runs with, how to change it, and what your marks say about the threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pipeline.errors import CryError
+from pipeline.pages.guard import guarded
+from pipeline.pages.monitor import alert_log, reading
+from pipeline.pages.monitor.common import Place
+from pipeline.pages.monitor.live import command
+from pipeline.pages.monitor.times import lasted, when
+from pipeline.pages.words import plain
+
+if TYPE_CHECKING:
+    from pipeline.monitor.store import Row
+    from pipeline.pages.monitor.reading import Now
+
+
+@guarded("showing the settings")
+def draw(place: Place) -> None:
+    """The whole view."""
+    now = reading.now(place.url, place.now())
+    st.markdown(
+        "The monitor is a program of its own, and goes on when this page is closed. It is told what to "
+        "do when it starts: stop it with Ctrl-C (or `systemctl stop`), and start it with other options."
+    )
+    _rooms(place, now)
+    _threshold(place)
+    _channels(place, now)
+    _history(place)
+
+
+def _rooms(place: Place, now: Now) -> None:
+    st.subheader("What it runs with", anchor=False)
+    if not now.pulses:
+        st.info("No monitor has listened yet.")
+        return
+    newest = newest_stretch(place, now)
+    for pulse in now.pulses:
+        row = newest.get(pulse["room"])
+        st.markdown(f"**{plain(pulse['room'])}**")
+        lines = [f"Source: {pulse['source']}", f"Threshold: a cry from {pulse['threshold']:.3f} on"]
+        if row is not None:
+            lines.append(f"Embedder: {row['embedder']}")
+            lines += [f"Model: {name}" for name in row["models"].split("; ")]
+            lines.append(f"This stretch of listening began: {when(row['started_at'], now.at, place.zone)}")
+        st.markdown("\n".join(f"- {plain(line)}" for line in lines))
+    st.markdown("Start it again with the same rooms and, say, a higher threshold:")
+    more = f"--detection-threshold {min(0.99, now.pulses[0]['threshold'] + 0.05):.2f}"
+    st.code(command(place.shown, now.pulses, more), language="sh", wrap_lines=True)
+    st.caption(
+        "Addresses are shown without user and password: put yours in again. "
+        "`python -m pipeline monitor --help` names every option; docs/monitor.md explains them."
+    )
+
+
+def newest_stretch(place: Place, now: Now) -> dict[str, Row]:
+    """The newest stretch of listening of each room of this run."""
+    ends = reading.ends(place.url, now.at)
+    if ends is None:
+        return {}
+    rows = reading.part(place.url, ends[1] - reading.NEAR, ends[1]).coverage
+    return {row["room"]: row for row in rows}
+
+
+def _threshold(place: Place) -> None:
+    from pipeline.monitor.fitting import fit
+    from pipeline.monitor.store import read_store
+
+    st.subheader("A threshold that follows from your marks", anchor=False)
+    try:
+        with read_store(place.url) as store:
+            found = fit(store)
+    except CryError as error:
+        st.markdown(plain(str(error)))
+        st.caption("Mark episodes right or wrong in Episodes; each mark counts.")
+        return
+    st.markdown(
+        f"You marked {found.right} episodes right and {found.wrong} wrong. A threshold of "
+        f"**{found.threshold:.3g}** would have told {found.kept} of the right ones and left out "
+        f"{found.dropped} of the wrong ones."
+    )
+    st.markdown(
+        f"Expect rather this: chosen without the episode that was judged, it kept {found.kept_unseen} of "
+        f"{found.right} and left out {found.dropped_unseen} of {found.wrong}. A higher threshold may also "
+        "miss cries that nobody marked."
+    )
+    st.code(f"--detection-threshold {found.threshold:.12g}", language="sh", wrap_lines=True)
+
+
+def _channels(place: Place, now: Now) -> None:
+    st.subheader("Who is told", anchor=False)
+    if not now.channels:
+        st.markdown("Nobody: no channel was named. Add one or more of these to the command above:")
+        st.code(
+            "--alert ntfys://ntfy.example.org/our-topic\n--webhook https://home.lan/hook",
+            language="sh",
+            wrap_lines=True,
+        )
+    for row in now.channels:
+        took = "nothing was handed to it yet" if row["at"] is None else "has not taken anything yet"
+        if row["accepted_at"]:
+            took = f"last took something at {when(row['accepted_at'], now.at, place.zone)}"
+        error = f" Last answer: {row['error']}" if row["error"] else ""
+        st.markdown(f"- {plain(row['name'])}: {plain(took)}.{plain(error)}")
+    alert_log.test_button(place)
+
+
+def _history(place: Place) -> None:
+    st.subheader("The history", anchor=False)
+    ends, first = reading.ends(place.url, place.now()), ""
+    if ends is not None:
+        ago = lasted((ends[1] - ends[0]).total_seconds())
+        first = f"It begins {when(ends[0], place.now(), place.zone)}, {ago} ago."
+    st.markdown(f"`{place.shown}` {plain(first)}")
+    st.markdown("Another one: set `CRY_MONITOR_STORE` before starting this page. All of it as files:")
+    st.code(
+        f'python -m pipeline history export --store "{place.shown}" --output history --format csv',
+        language="sh",
+    )
