@@ -73,3 +73,46 @@ def self_test(
         ears = Ears.load(settings, reasons=False)
     found = selftest.self_test(ears, SystemClock(), cry)
     say(f"Heard and stored: {found['end_s'] - found['start_s']:.1f} s of crying, peak {found['peak']:.2f}.")
+
+
+def sound_check(
+    source: Annotated[str, typer.Option(help="What to listen to, as for the monitor.")] = "mic",
+    minutes: Annotated[float, typer.Option(min=0.5, max=60, help="For how long.")] = 1.0,
+    white_noise: Annotated[
+        bool, typer.Option(help="Once more as if a white-noise machine ran, 20 dB above the room.")
+    ] = True,
+    cry: Annotated[
+        list[Path] | None,
+        typer.Option(help="A recording of a cry in place of the synthetic ones; repeatable."),
+    ] = None,
+    embedder: Embedder = None,
+    detection_threshold: Threshold = None,
+    format: Annotated[
+        Literal["text", "json"], typer.Option("--format", "-f", help="For people or for programs.")
+    ] = "text",
+) -> None:
+    """How faint may a cry be in this room? Listens for a minute, then tries known cries on what it heard.
+
+    Nothing is played aloud or kept. Exit status 1 if a cry was missed even when loud.
+    """
+    from pipeline.monitor import soundcheck
+    from pipeline.monitor.ears import Ears
+    from pipeline.monitor.sources import parse_source
+    from pipeline.settings import get_settings
+
+    opened = parse_source(source, speed=None)
+    cries = [soundcheck.own_cry(path) for path in cry or []] or soundcheck.reference_cries()
+    with quiet_start():
+        settings = get_settings(embedder=embedder, detection_threshold=detection_threshold)
+        ears = Ears.load(settings, reasons=False)
+    say(f"Listening to {opened.name} for {60 * minutes:.0f} s: as it is at night, please, and nobody crying.")
+    room = soundcheck.hear(opened, 60 * minutes, ears.settings)
+    say("Now known cries are tried on it, fainter and fainter.")
+    found = soundcheck.sound_check(room, ears, cries, white_noise=white_noise)
+    if format == "json":
+        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+    else:
+        for line in soundcheck.told(found):
+            typer.echo(line)
+    if any(background.all_caught_dbfs is None for background in found.backgrounds):
+        raise typer.Exit(1)

@@ -216,7 +216,7 @@ def _cry(rng: np.random.Generator) -> Samples:
 # --- what is not a cry -------------------------------------------------------------------------------------
 
 
-def _hush(n: int, rng: np.random.Generator) -> Samples:
+def sleep_noise(n: int, rng: np.random.Generator) -> Samples:
     """What sleep machines call white noise: nearer to pink, from a small loudspeaker; (n,)."""
     spectrum = np.fft.rfft(rng.standard_normal(n))
     hz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE)
@@ -226,13 +226,13 @@ def _hush(n: int, rng: np.random.Generator) -> Samples:
 
 def _white_noise(rng: np.random.Generator) -> Samples:
     """A sleep machine alone."""
-    return _fade(_finish(_hush(_length(6.0), rng), 0.35, rng), 0.1, 0.1)
+    return _fade(_finish(sleep_noise(_length(6.0), rng), 0.35, rng), 0.1, 0.1)
 
 
 def _cry_under_noise(rng: np.random.Generator) -> Samples:
     """The cry with a sleep machine running beside the cot."""
     cry = _cry(rng)
-    return mix(cry, _hush(len(cry), rng), snr_db=10.0)
+    return mix(cry, sleep_noise(len(cry), rng), snr_db=10.0)
 
 
 # Resonances in Hz of an adult man's vowels, as in phonetics textbooks: a, e, i, o, u, schwa.
