@@ -12,6 +12,7 @@ from fastapi.exceptions import (
     ValidationException,
     WebSocketRequestValidationError,
 )
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
@@ -20,8 +21,7 @@ from starlette.responses import Response
 from pipeline import __version__
 from pipeline.errors import CryError
 from pipeline.service import live, routes
-from pipeline.service.examples import ADDRESS
-from pipeline.service.gate import Gate, origins_of
+from pipeline.service.gate import DOCS_FILES, Gate, origins_of
 from pipeline.service.problems import Problem, of_error, of_validation
 from pipeline.service.schemas import ProblemOut
 from pipeline.service.state import Role, State
@@ -52,15 +52,16 @@ def create_app(role: Role, settings: Settings, failed: Callable[[CryError], None
         yield
         await state.end()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="CryLens",
         version=__version__,
         description=_ABOUT,
         lifespan=lifespan,
         docs_url="/docs",
         redoc_url=None,
+        static_url=DOCS_FILES,
+        swagger_ui_parameters={"validatorUrl": None},  # else it sends the document to somebody to check it
         redirect_slashes=False,
-        servers=[{"url": ADDRESS, "description": "as started by: python -m pipeline serve"}, {"url": "/"}],
         form_limits={"max_files": 1, "max_fields": 8, "max_part_size": 4096},
     )
     app.state.service = state

@@ -27,7 +27,9 @@ from pipeline.settings import Settings
 
 UPLOADS = frozenset({"/preprocess", "/classify", "/v1/analyze", "/v1/hear"})
 JSON = frozenset({"/predict"})
-OPEN = frozenset({"/health", "/ready", "/docs", "/openapi.json"})
+DOCS_FILES = "/docs/files"
+_DOCS = {f"{DOCS_FILES}/{name}" for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")}
+OPEN = frozenset({"/health", "/ready", "/docs", "/openapi.json", *_DOCS})
 _UNCOUNTED = OPEN | {"/metrics"}
 ROUTES = UPLOADS | JSON | _UNCOUNTED | {"/v1/stream"}
 _MOST_JSON = 2**20

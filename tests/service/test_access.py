@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -38,6 +39,8 @@ def test_with_a_token_and_an_origin_and_a_rate(start: Callable[..., Server]) -> 
             refused = client.post("/predict", json=body, headers={"Authorization": wrong})
             assert refused.status_code == 401
         assert client.get("/metrics").status_code == 401
+        for path in re.findall(r'(?:src|href)="(/docs/[^"]+)"', client.get("/docs").text):
+            assert client.get(path).status_code == 200, path
         good = {"Authorization": f"Bearer {TOKEN}", "Origin": "https://ours.example"}
         answer = client.post("/predict", json=body, headers=good)
         assert answer.status_code == 200
