@@ -139,12 +139,12 @@ def _history(signs: Signs) -> Iterator[Verdict]:
 
 def _channels(channels: Sequence[Row], now: datetime) -> Iterator[Verdict]:
     """Somebody can be told while one channel takes what it is given."""
-    failing = [row for row in channels if _fails(row, now)]
+    asked = [row for row in channels if row["at"] is not None]
+    failing = [row for row in asked if row["error"] is not None or _is_lost(row, now)]
     if not failing:
         return
-    asked = [row for row in channels if row["at"] is not None]
-    words = "; ".join(f"{row['name']}: {row['error'] or 'it does not answer'}" for row in failing)
-    if len(failing) == len(asked):
+    words = " ".join(row["error"] or f"{row['name']} has taken nothing for long." for row in failing)
+    if all(_is_lost(row, now) for row in asked):
         taken = [row["accepted_at"] for row in failing if row["accepted_at"] is not None]
         ago = f" for {length(_since(max(taken), now))}" if taken else ""
         yield Verdict("", "red", f"Nobody can be told{ago}: no channel takes alerts. {words}")
@@ -152,13 +152,11 @@ def _channels(channels: Sequence[Row], now: datetime) -> Iterator[Verdict]:
         yield Verdict("", "amber", f"Not every channel takes alerts. {words}")
 
 
-def _fails(row: Row, now: datetime) -> bool:
-    if row["at"] is None:
-        return False
+def _is_lost(row: Row, now: datetime) -> bool:
+    """Whether a channel has not taken anything within its time."""
     if row["probe_every_s"] is None:  # it is only given alerts: nothing can be known in between
         return row["error"] is not None
-    longest_s = max(_ROUNDS * row["probe_every_s"], _ROUNDS_S)
-    return row["error"] is not None or _since(row["accepted_at"], now) > longest_s
+    return _since(row["accepted_at"], now) > max(_ROUNDS * row["probe_every_s"], _ROUNDS_S)
 
 
 def _late(waiting: Sequence[Row], now: datetime) -> Iterator[Verdict]:

@@ -113,7 +113,7 @@ def run(
     tender.start()
     journal.start()
     alerts.start([name for name, _ in rooms])
-    watcher = Watcher(alerts, journal, clock, channels)
+    watcher = Watcher(alerts, journal, clock)
     began = clock.monotonic()
     with display.running():
         started()

@@ -9,7 +9,6 @@ from pipeline.monitor.clock import Clock
 from pipeline.monitor.journal import Journal
 from pipeline.monitor.liveness import Signs, Verdict, liveness
 from pipeline.monitor.store import Row
-from pipeline.monitor.webhook import Channel
 
 _EVERY_S = 1.0
 # All is clear again once it has not been red for so long: what fails every minute is not.
@@ -20,9 +19,9 @@ _OVER = ("ended", "stopped")
 class Watcher:
     """Judges by :func:`liveness`, and tells of each red that lasts, once, and once when it is over."""
 
-    def __init__(self, alerts: Alerts, journal: Journal, clock: Clock, channels: Sequence[Channel]) -> None:
-        """``channels``: those that ``alerts`` go to."""
-        self._alerts, self._journal, self._clock, self._channels = alerts, journal, clock, channels
+    def __init__(self, alerts: Alerts, journal: Journal, clock: Clock) -> None:
+        """Go on where the last monitor stopped: with what it had told."""
+        self._alerts, self._journal, self._clock = alerts, journal, clock
         self._next_s = 0.0
         self._red_since: dict[str, float] = {}
         self._well_since: dict[str, float] = {}
@@ -41,7 +40,8 @@ class Watcher:
         if not going_on:
             return self.verdicts
         trouble = self._journal.trouble or ""
-        signs = Signs(going_on, self._alerts.waiting(), trouble=trouble, within=True)
+        channels = self._alerts.channel_rows()
+        signs = Signs(going_on, self._alerts.waiting(), channels, trouble, within=True)
         self.verdicts = liveness(signs, self._clock.now())
         found = {verdict.room: verdict for verdict in self.verdicts}
         for room in {*found, *self._red_since, *self._told}:
@@ -68,7 +68,7 @@ class Watcher:
                 self._alerts.all_clear(room, f"All clear. {words}", self._clock.now())
 
     def _tell(self, room: str, words: str, now_s: float) -> None:
-        if self._alerts.trouble(room, words, self._clock.now()) or not self._channels:
+        if self._alerts.trouble(room, words, self._clock.now()) or not self._alerts.channel_rows():
             self._told.add(room)
         else:  # held by a cooldown
             self._again[room] = now_s + self._alerts.rules.cooldown_s

@@ -99,11 +99,13 @@ def test_one_room_that_hangs_is_told_apart_from_a_monitor_that_is_dead() -> None
     [
         ([{}], None),
         ([{"at": None, "accepted_at": None}], None),  # nothing was asked of it yet
-        ([{"error": "It answered 500."}], "red"),
+        ([{"error": "It answered 500."}], "amber"),  # it took something a moment ago
+        ([{"error": "It answered 500.", "accepted_at": ago(minutes=20)}], "red"),
+        ([{"error": "It answered 500.", "probe_every_s": None}], "red"),
         ([{"accepted_at": ago(minutes=20)}], "red"),
         ([{"accepted_at": ago(minutes=20), "probe_every_s": None}], None),
         ([{}, {"name": "mqtt", "error": "The broker is gone."}], "amber"),
-        ([{"error": "no"}, {"name": "mqtt", "accepted_at": None}], "red"),
+        ([{"error": "no", "accepted_at": None}, {"name": "mqtt", "accepted_at": ago(days=1)}], "red"),
         ([{"error": "no", "run": "an older one"}], None),
     ],
 )
