@@ -93,7 +93,7 @@ def second_channels(
 
 def send_test(notify: Notify = None, webhook: Webhooks = None, escalate_to: EscalateTo = None) -> None:
     """Send a test to each channel, now; exit status 1 when one did not take it."""
-    from pipeline.monitor.alerts import test_message
+    from pipeline.monitor.alerts import trial_message
     from pipeline.monitor.channels import ChannelError
     from pipeline.monitor.clock import SystemClock
 
@@ -105,7 +105,7 @@ def send_test(notify: Notify = None, webhook: Webhooks = None, escalate_to: Esca
     for channel in channels:
         now = SystemClock().now()
         try:
-            channel.send(test_message(now), now.timestamp())
+            channel.send(trial_message(now), now.timestamp())
         except ChannelError as error:
             say(str(error))
             failed = True

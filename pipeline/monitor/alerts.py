@@ -273,7 +273,7 @@ class Alerts:
 TEST_WORDS = "A test: alerts arrive."
 
 
-def test_message(now: datetime) -> dict[str, Any]:
+def trial_message(now: datetime) -> dict[str, Any]:
     """What a test of a channel sends."""
     alert = {"id": new_id(), "at": now, "room": "", "event": "test", "words": TEST_WORDS, "details": {}}
     return {**_message(alert, now), "delay_s": 0.0}

@@ -23,7 +23,7 @@ _QOS = 1
 _KEEPALIVE_S = 15
 _LONGEST_S = 10.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1, 30
-_EVERY_S, _WORDS_EVERY_S = 5.0, 30.0
+_EVERY_S = 5.0
 _PROBE_S = 30.0
 _HOW = "write mqtt://USER:PASSWORD@HOST:1883/PREFIX, or mqtts:// for an encrypted connection"
 
@@ -61,7 +61,12 @@ class Mqtt(Channel):
             parts, port = urlsplit(""), None
         asked = parse_qs(parts.query, keep_blank_values=True)
         prefix = unquote(parts.path).strip("/") or "crylens"
-        if not parts.hostname or set(asked) - {"ca", "discovery"} or set(prefix) & set("+#\0"):
+        if (
+            not parts.hostname
+            or parts.fragment
+            or set(asked) - {"ca", "discovery"}
+            or set(prefix) & set("+#\0")
+        ):
             raise SettingsError(f"A broker cannot be reached by the address given: {_HOW}.")
         self._secure = parts.scheme == "mqtts"
         self._host, self._port = parts.hostname, port or (8883 if self._secure else 1883)
@@ -111,9 +116,11 @@ class Mqtt(Channel):
             shown = self._rooms.get(room)
             if shown is None:
                 return
-            changed = shown.available != available
-            shown.available, shown.words = available, "" if available else words
-            if changed or (not available and time.monotonic() >= shown.words_next_s):
+            words = "" if available else words
+            if shown.available != available or (
+                shown.words != words and time.monotonic() >= shown.words_next_s
+            ):
+                shown.available, shown.words = available, words
                 self._tell_available(room)
 
     def close(self) -> None:
@@ -195,7 +202,7 @@ class Mqtt(Channel):
         words = json.dumps({"words": shown.words}, ensure_ascii=False)
         self._publish(self._topics.trouble(slug), words, retain=True)
         self._publish(self._topics.available(slug), ONLINE if shown.available else OFFLINE, retain=True)
-        shown.words_next_s = time.monotonic() + _WORDS_EVERY_S
+        shown.words_next_s = time.monotonic() + _EVERY_S
 
     def _confirmed(self, key: str, topic: str, payload: str) -> None:
         """Publish, and wait until the broker has confirmed it.
