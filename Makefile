@@ -44,6 +44,7 @@ serve: setup-serve
 test: setup-test
 	@sh tools/chromium.sh
 	@sh tools/mosquitto.sh
+	@sh tools/postgresql.sh
 	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 bench: setup

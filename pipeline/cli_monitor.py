@@ -146,7 +146,7 @@ def listen(
     with open_store(store) as opened, _stopping() as (stop, why):
         with quiet_start():
             ears = Ears.load(settings, reasons=reasons)
-        say(f"Listening with the {ears.embedder.name} embedder. The history is {opened.path}.")
+        say(f"Listening with the {ears.embedder.name} embedder. The history is {opened.name}.")
         if ears.embedder.notice:
             say(ears.embedder.notice)
         ran = run(
@@ -168,7 +168,7 @@ def listen(
     if ran.waiting:
         say(f"{ran.waiting} alerts have not arrived yet: the next monitor on this history goes on with them.")
     if not ran.stored:
-        say(f"The last of it could not be stored: {opened.path} cannot be written.")
+        say(f"The last of it could not be stored: {opened.name} cannot be written.")
     if ran.hung:  # an interpreter that waits for threads that hang never ends
         os._exit(1)
     if ran.failed or ran.skipped or not ran.stored:

@@ -96,7 +96,7 @@ def load(store: Store, folder: Path) -> dict[str, int]:
     try:
         store.write((table, row) for table, rows in found for row in rows)
     except StoreError as error:
-        if "FOREIGN KEY" in str(error):
+        if "foreign key" in str(error).lower():
             raise SettingsError(
                 f"{folder} holds rows without those that they belong to (episodes without their coverage, "
                 "deliveries without their alert, sound without its episode): import the files together."

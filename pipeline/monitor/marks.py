@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias, get_args
 
-from sqlalchemy import select
-
 from pipeline.errors import CryError
 from pipeline.monitor.journal import new_id
 from pipeline.monitor.models import Alert, Base, EpisodeRow, Mark
@@ -96,12 +94,11 @@ def _whole(store: Store, about: str, kind: Kind) -> str:
         return MONITOR
     table: type[Base] = Alert if kind == "seen" else EpisodeRow
     name, column = "alert" if kind == "seen" else "episode", table.__table__.columns["id"]
-    with store.engine.connect() as connection:
-        query = select(column).where(column.startswith(about, autoescape=True)).limit(2)
-        found = connection.scalars(query).all() if about else []
+    where = column.startswith(about, autoescape=True)
+    found = [str(row["id"]) for row in store.rows(table, where=where)] if about else []
     if about in found:
         return about
     if len(found) != 1:
         many = "more than one" if found else "no"
         raise MarkError(f"There is {many} {name} '{about}' in the history (history export shows their ids).")
-    return str(found[0])
+    return found[0]

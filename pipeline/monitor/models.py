@@ -5,34 +5,40 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time; kept in UTC, which SQLite has no type for, and given back aware."""
+    """An aware time, given back in UTC; SQLite has no type for it and keeps it without its zone."""
 
-    impl = DateTime
+    impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        del dialect
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone: times of the history are aware.")
-        return value.astimezone(UTC).replace(tzinfo=None)
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         del dialect
-        return None if value is None else value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
     """Base of all tables."""
 
-    type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: JSON}
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        int: Integer().with_variant(BigInteger(), "postgresql"),  # samples of months
+    }
 
 
 class Coverage(Base):
@@ -166,8 +172,8 @@ class Delivery(Base):
 class ChannelRow(Base):
     """How a channel of the newest run is doing, one row each. ``at``: when something was last handed to it.
 
-    ``accepted_at``: when it last took something, alert or probe; None: not yet. ``error``: why it did not take
-    the newest; None: it did. ``probe_every_s``: it is asked so often; None: never, and then an old
+    ``accepted_at``: when it last took something, alert or probe; None: not yet. ``error``: why it did not
+    take the newest; None: it did. ``probe_every_s``: it is asked so often; None: never, and then an old
     ``accepted_at`` only means that there was nothing to tell.
     """
 

@@ -1,25 +1,28 @@
-"""The history on disk: SQLite in WAL, one writer, and as many readers as there are."""
+"""The history: one writer, and as many readers as there are, in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from filelock import FileLock, Timeout
-from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, Connection, Engine, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.errors import CryError
 from pipeline.monitor.models import Base, Coverage, EpisodeRow
+from pipeline.monitor.sources import printable_address
 
+READING = "reading"
+"""Option of a connection that writes nothing: it waits for no writer."""
 Row = dict[str, Any]
 
 
@@ -29,14 +32,53 @@ class StoreError(CryError):
     default_code = "store-unusable"
 
 
-class Store:
-    """A history that is open. Use it as a context manager, or close it."""
+class Database(Protocol):
+    """What differs from one kind of database to the other.
 
-    def __init__(self, engine: Engine, path: Path, lock: FileLock | None) -> None:
+    Attributes:
+        name: for people; never holds a password.
+        engine: for reading.
+    """
+
+    name: str
+    engine: Engine
+
+    def exists(self) -> bool:
+        """Whether something is there."""
+        ...
+
+    def take(self) -> None:
+        """Become its one writer; until :meth:`close`, or until this process ends.
+
+        Raises:
+            StoreError: another one is, or it cannot be reached.
+        """
+        ...
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that writes; raises StoreError where this is no longer the writer."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+    def told(self, error: DBAPIError) -> str:
+        """An error in words."""
+        ...
+
+
+class Store:
+    """A history that is open. Use it as a context manager, or close it.
+
+    Attributes:
+        name: where it is, for people; never holds a password.
+    """
+
+    def __init__(self, database: Database) -> None:
         """Most callers want :func:`open_store` or :func:`read_store`."""
-        self.engine = engine
-        self.path = path
-        self._lock = lock
+        self.name, self.engine = database.name, database.engine
+        self._database = database
 
     def write(self, rows: Iterable[tuple[type[Base], Mapping[str, Any]]]) -> None:
         """Put rows in, or over those with their key, all or none of them; on the disk when this returns.
@@ -44,15 +86,17 @@ class Store:
         Raises:
             StoreError: they could not be written (disk full, no permission); nothing of them is.
         """
+        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
         try:
-            with self.engine.begin() as connection:
+            with self._database.writing() as connection:
                 for table, row in rows:
+                    row = {name: _without_nul(value) for name, value in row.items()}
                     keys = [column.name for column in table.__table__.primary_key]
                     rest = {name: value for name, value in row.items() if name not in keys}
                     put = insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=rest)
                     connection.execute(put)
-        except DatabaseError as error:
-            raise StoreError(_told(self.path, error)) from error
+        except DBAPIError as error:
+            raise StoreError(self._database.told(error)) from error
 
     def rows(
         self, table: type[Base], *, order_by: str | None = None, where: ColumnElement[bool] | None = None
@@ -69,16 +113,14 @@ class Store:
         if order_by:
             query = query.order_by(columns[order_by], *table.__table__.primary_key)
         try:
-            with self.engine.connect() as connection:
+            with self.engine.connect().execution_options(**{READING: True}) as connection:
                 return [dict(row) for row in connection.execute(query).mappings()]
-        except DatabaseError as error:
-            raise StoreError(_told(self.path, error)) from error
+        except DBAPIError as error:
+            raise StoreError(self._database.told(error)) from error
 
     def close(self) -> None:
         """Let go of it; another process may write then."""
-        self.engine.dispose()
-        if self._lock is not None:
-            self._lock.release()
+        self._database.close()
 
     def __enter__(self) -> Store:
         return self
@@ -95,37 +137,27 @@ def open_store(url: str) -> Store:
     What a monitor that was killed left open is closed, as "interrupted", where it was last written.
 
     Args:
-        url: ``sqlite:///path`` or a path.
+        url: a path, ``sqlite:///path`` or ``postgresql://user@host/database``.
 
     Raises:
         StoreError: another monitor writes there, it is no history, or it cannot be written.
     """
-    path = _path(url)
-    if not path.parent.is_dir():
-        raise StoreError(f"The history {path} cannot be made: there is no folder {path.parent}.")
-    lock = FileLock(f"{path}.lock")
+    database = _database(url)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise StoreError(
-            f"The history {path} is being written by another monitor. Name several rooms to one monitor, or "
-            "give this one its own --store.",
-            "store-in-use",
-        ) from None
-    except OSError as error:
-        raise StoreError(f"The history {path} cannot be written: {error.strerror or error}.") from error
-    store = Store(_engine(path), path, lock)
-    try:
-        with store.engine.begin() as connection:
+        database.take()
+        with database.writing() as connection:
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             for table in (Coverage, EpisodeRow):
                 connection.execute(update(table).where(table.state == "open").values(state="interrupted"))
-    except DatabaseError as error:
-        store.close()
-        raise StoreError(_told(path, error)) from error
-    return store
+    except DBAPIError as error:
+        database.close()
+        raise StoreError(database.told(error)) from error
+    except StoreError:
+        database.close()
+        raise
+    return Store(database)
 
 
 def read_store(url: str) -> Store:
@@ -147,77 +179,62 @@ def mark_store(url: str) -> Store:
 
 
 def _open_existing(url: str, *, reading: bool) -> Store:
-    path = _path(url)
-    if not path.is_file():
-        raise StoreError(f"There is no history at {path}. A monitor makes it: crylens monitor --store {url}")
-    store = Store(_engine(path, reading=reading), path, None)
-    try:
-        with store.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-    except DatabaseError as error:
-        store.close()
-        raise StoreError(_told(path, error)) from error
+    database = _database(url, reading=reading)
+    found = None
+    if database.exists():
+        try:
+            with database.engine.connect().execution_options(**{READING: True}) as connection:
+                found = MigrationContext.configure(connection).get_current_revision()
+        except DBAPIError as error:
+            database.close()
+            raise StoreError(database.told(error)) from error
     newest = ScriptDirectory.from_config(_alembic()).get_current_head()
-    if found != newest:
-        store.close()
+    if found == newest:
+        return Store(database)
+    database.close()
+    if found is None:
         raise StoreError(
-            f"The history {path} has layout {found or 'none'}; this version reads {newest}. Start a "
-            "monitor of this version on it once: older layouts are brought up to date."
+            f"There is no history at {database.name}. A monitor makes it: crylens monitor --store …"
         )
-    return store
+    raise StoreError(
+        f"The history {database.name} has layout {found}; this version reads {newest}. Start a monitor of "
+        "this version on it once: older layouts are brought up to date."
+    )
 
 
-def _path(url: str) -> Path:
+def _database(url: str, *, reading: bool = False) -> Database:
+    """The database that an address means.
+
+    Raises:
+        StoreError: none can be meant by it.
+    """
+    from pipeline.monitor.sqlite import SqliteDatabase
+
     if "://" not in url and not url.startswith("sqlite:"):
-        return Path(url)
+        return SqliteDatabase(Path(url), reading=reading)
     try:
-        parsed = make_url(url)
-    except ArgumentError:
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    except (ArgumentError, ValueError):  # its words would hold the password
         parsed = URL.create("unknown")
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise StoreError(f"'{url}' is no place for a history: write sqlite:///PATH, or a path.")
-    return Path(parsed.database)
+    kind = parsed.drivername.partition("+")[0]
+    if kind == "postgresql" and parsed.database:
+        from pipeline.monitor.postgres import PostgresDatabase
+
+        return PostgresDatabase(parsed, reading=reading)
+    if kind == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return SqliteDatabase(Path(parsed.database), reading=reading)
+    raise StoreError(
+        f"'{printable_address(url)}' is no place for a history: write a path, sqlite:///PATH or "
+        "postgresql://USER@HOST/DATABASE."
+    )
 
 
-def _engine(path: Path, *, reading: bool = False) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": 10})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, record: object) -> None:
-        del record
-        # Python would begin transactions late and leave changes of the layout out of them; see begin below.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        if reading:
-            cursor.execute("PRAGMA query_only = ON")
-        else:
-            cursor.execute("PRAGMA journal_mode = WAL")
-            # What was committed outlasts a power cut too; at one commit a second it costs little.
-            cursor.execute("PRAGMA synchronous = FULL")
-            cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL keeps no such character in a text; nobody misses it."""
+    return value.replace("\0", "") if isinstance(value, str) else value
 
 
 def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", "pipeline.monitor:migrations")
     return config
-
-
-def _told(path: Path, error: DatabaseError) -> str:
-    said = str(error.orig)
-    hints = {
-        "full": "Make room on that disk.",
-        "not a database": "Name another file.",
-        "readonly": "Its file or folder may not be written by this user.",
-        "malformed": "Restore it from a copy.",
-        "locked": "Another program holds it.",
-    }
-    hint = next((hint for word, hint in hints.items() if word in said), "Is its disk full or gone?")
-    return f"The history {path} cannot be used: {said}. {hint}"

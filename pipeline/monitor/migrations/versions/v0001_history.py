@@ -17,7 +17,7 @@ def upgrade() -> None:
         *_texts("run", "room", "source"),
         *_times("started_at", "ended_at"),
         *_numbers("heard_s", "lost_s"),
-        sa.Column("late", sa.Integer(), nullable=False),
+        sa.Column("late", sa.Integer().with_variant(sa.BigInteger(), "postgresql"), nullable=False),
         *_texts("embedder", "models"),
         *_numbers("threshold"),
         *_texts("state"),
@@ -50,12 +50,12 @@ def upgrade() -> None:
         *_texts("run", "source"),
         *_times("at"),
         *_texts("state", "words"),
-        sa.Column("sound_at", sa.DateTime()),
-        sa.Column("decided_at", sa.DateTime()),
+        sa.Column("sound_at", sa.DateTime(timezone=True)),
+        sa.Column("decided_at", sa.DateTime(timezone=True)),
         *_numbers("level_dbfs", "peak_dbfs"),
-        sa.Column("clipped", sa.Integer(), nullable=False),
+        sa.Column("clipped", sa.Integer().with_variant(sa.BigInteger(), "postgresql"), nullable=False),
         *_numbers("silent_s", "stuck_s", "score", "threshold"),
-        sa.Column("late", sa.Integer(), nullable=False),
+        sa.Column("late", sa.Integer().with_variant(sa.BigInteger(), "postgresql"), nullable=False),
         *_numbers("lost_s"),
     )
 
@@ -75,4 +75,4 @@ def _numbers(*names: str) -> list[sa.Column[float]]:
 
 
 def _times(*names: str) -> list[sa.Column[object]]:
-    return [sa.Column(name, sa.DateTime(), nullable=False) for name in names]
+    return [sa.Column(name, sa.DateTime(timezone=True), nullable=False) for name in names]

@@ -14,7 +14,7 @@ def upgrade() -> None:
     op.create_table(
         "alerts",
         sa.Column("id", sa.String(), primary_key=True),
-        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("room", sa.String(), nullable=False),
         sa.Column("event", sa.String(), nullable=False),
         sa.Column("words", sa.String(), nullable=False),
@@ -27,11 +27,11 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("alert_id", sa.String(), sa.ForeignKey("alerts.id"), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
-        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("tries", sa.Integer().with_variant(sa.BigInteger(), "postgresql"), nullable=False),
         sa.Column("error", sa.String()),
-        sa.Column("delivered_at", sa.DateTime()),
+        sa.Column("delivered_at", sa.DateTime(timezone=True)),
         sa.Column("delay_s", sa.Double()),
     )
     op.create_index("deliveries_waiting", "deliveries", ["state"])
