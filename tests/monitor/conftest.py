@@ -12,6 +12,7 @@ import soundfile
 from listening import Monitor
 
 from pipeline.audio import SAMPLE_RATE, load
+from pipeline.monitor.store import Store, open_store
 
 # What sounds when, in order; names below the shared data. Cries stand alone, in noise, and side by side.
 NIGHT = (
@@ -62,3 +63,10 @@ def monitor() -> Iterator[Callable[..., Monitor]]:
             return stack.enter_context(Monitor(*map(str, arguments), **keywords))  # type: ignore[arg-type]
 
         yield start
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A history that is open to write."""
+    with open_store(str(tmp_path / "history.db")) as opened:
+        yield opened
