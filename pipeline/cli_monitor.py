@@ -92,6 +92,20 @@ def listen(
         float,
         typer.Option(min=0, help="Seconds between lines of level and score, without a terminal; 0: none."),
     ] = 10.0,
+    keep: Annotated[
+        Literal["off", "episodes", "all"],
+        typer.Option(help="Which sound is kept, as FLAC: none, crying with a little before it, or all."),
+    ] = "off",
+    keep_folder: Annotated[Path, typer.Option(help="Where it is kept.")] = Path("crylens-sound"),
+    keep_longest: Annotated[
+        float, typer.Option(min=10, max=3600, help="Seconds of a clip; a longer episode is kept up to there.")
+    ] = 300.0,
+    keep_days: Annotated[
+        float, typer.Option(min=0.01, max=36_500, help="Clips are deleted after so many days.")
+    ] = 30.0,
+    keep_mb: Annotated[
+        float, typer.Option(min=1, help="Size of all clips; the oldest go first, starred ones never.")
+    ] = 1000.0,
     clip_seconds: Annotated[
         float | None,
         typer.Option(min=1, max=60, help="Classic mode: one probability per clip of so many seconds."),
@@ -121,6 +135,7 @@ def listen(
     from pipeline.monitor.ears import Ears
     from pipeline.monitor.rules import Rules, parse_quiet
     from pipeline.monitor.run import run
+    from pipeline.monitor.shelf import Keep
     from pipeline.monitor.sources import parse_source
     from pipeline.monitor.store import open_store
     from pipeline.monitor.watchdog import Watchdog
@@ -141,6 +156,7 @@ def listen(
     if clip_seconds is not None:
         _hear_clips([source for _, source in rooms], settings, clips, clip_seconds)
         return
+    kept = Keep(keep, keep_folder, keep_longest, keep_days, keep_mb)
     clock = SystemClock()
     watchdog = Watchdog(clock)
     with open_store(store) as opened, _stopping() as (stop, why):
@@ -149,6 +165,7 @@ def listen(
         say(f"Listening with the {ears.embedder.name} embedder. The history is {opened.name}.")
         if ears.embedder.notice:
             say(ears.embedder.notice)
+        say(kept.words)
         ran = run(
             rooms,
             ears,
@@ -159,6 +176,7 @@ def listen(
             channels=channels,
             second=second,
             rules=rules,
+            keep=kept,
             report_every_s=report_every,
             started=watchdog.ready,
             alive=watchdog.alive,
@@ -169,12 +187,18 @@ def listen(
         say(f"{ran.waiting} alerts have not arrived yet: the next monitor on this history goes on with them.")
     if not ran.stored:
         say(f"The last of it could not be stored: {opened.name} cannot be written.")
+    _say_unkept(ran.unkept)
     if ran.hung:  # an interpreter that waits for threads that hang never ends
         os._exit(1)
-    if ran.failed or ran.skipped or not ran.stored:
+    if ran.failed or ran.skipped or ran.unkept or not ran.stored:
         raise typer.Exit(1)
     if why == [signal.SIGINT]:
         raise typer.Exit(130)
+
+
+def _say_unkept(times: int) -> None:
+    if times:
+        say(f"Sound could not be kept {times} times; the history says when (health).")
 
 
 def _hear_clips(sources: list[Source], settings: Settings, folder: Path, seconds: float) -> None:

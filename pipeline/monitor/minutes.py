@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +88,10 @@ class Minutes:
                 self._put(minute)
         self._counted = (episode, max(begin, end))
 
+    def rows(self) -> list[Row]:
+        """Those that may go on, for whoever listens to the room next."""
+        return [self._row(minute) for minute, sums in list(self._open.items()) if sums.heard_s]
+
     def _sums(self, minute: datetime) -> _Sums:
         if minute not in self._open:
             self._open[minute] = _Sums()
@@ -97,10 +100,13 @@ class Minutes:
         return self._open[minute]
 
     def _put(self, minute: datetime) -> None:
+        row = self._row(minute)
+        self._journal.put(Minute, row["id"], row)
+
+    def _row(self, minute: datetime) -> Row:
         sums = self._open[minute]
-        key = f"{self._room} {minute.isoformat(timespec='minutes')}"
-        row: dict[str, Any] = {
-            "id": key,
+        return {
+            "id": f"{self._room} {minute.isoformat(timespec='minutes')}",
             "room": self._room,
             "started_at": minute,
             "heard_s": min(60.0, sums.heard_s),
@@ -111,7 +117,6 @@ class Minutes:
             "best_at": sums.best_at,
             "threshold": self._threshold,
         }
-        self._journal.put(Minute, key, row)
 
 
 def going_on(store: Store, now: datetime) -> dict[str, list[Row]]:

@@ -17,6 +17,7 @@ from pipeline.monitor.level import Level, LevelMeter
 from pipeline.monitor.minutes import Minutes
 from pipeline.monitor.models import Pulse
 from pipeline.monitor.pen import Abandoned, Pen
+from pipeline.monitor.recording import Recorder, Recording
 from pipeline.monitor.sources import Block, Skipped, Source
 from pipeline.monitor.store import Row
 from pipeline.monitor.stretch import Cry, Stretch
@@ -88,6 +89,7 @@ class Room:
         tell: Tell = lambda status, what: None,
         watch: Callable[[dict[str, Any], Level], None] = lambda episode, level: None,
         minutes: Sequence[Row] = (),
+        recorder: Recorder | None = None,
     ) -> None:
         """Name a room and its source. ``pulse`` is its row of that table; ``looked_s``: when its thread last
         showed that it is alive, on the clock that never goes back.
@@ -96,6 +98,7 @@ class Room:
             until_end: a source that ends is not opened again.
             watch: is shown each episode, as in the history, and the level, while it goes on and when it ends.
             minutes: rows of its minutes that are not over yet (``minutes.going_on``).
+            recorder: keeps its sound.
         """
         self.status = Status(name, source.name, threshold=ears.threshold)
         self.stop = threading.Event()
@@ -107,8 +110,14 @@ class Room:
         self._tell, self._watch = tell, watch
         self._meter = LevelMeter()
         self._minutes = Minutes(name, ears.threshold, self._pen, minutes)
+        self._recorder = recorder
         self._stretch: Stretch | None = None
         self._placed: datetime | None = None
+
+    @property
+    def minutes(self) -> list[Row]:
+        """Rows of its minutes that may go on."""
+        return self._minutes.rows()
 
     def run(self) -> None:
         """Listen until the source has ended for good, ``stop`` is set, or it was given up."""
@@ -121,6 +130,8 @@ class Room:
         """Give up a thread that hangs or has died: whatever it still does, it can write nothing more."""
         self.stop.set()
         self._pen.take_away(why)
+        if self._stretch is not None and self._stretch.recording is not None:
+            self._stretch.recording.over()
 
     def fail(self, words: str) -> None:
         """Say that there is no listening to it, in place of :meth:`run`."""
@@ -204,6 +215,7 @@ class Room:
                 began,
                 self._minutes,
                 arrives=self._source.arrives,
+                recording=self._recording(block),
             )
         status.level = self._meter.push(block.samples, block.rate)
         status.sound_at = came
@@ -214,6 +226,12 @@ class Room:
         if heard.windows or status.level.silent_s:  # of silence nothing need be decided
             status.decided_at = came
         self._note(cries)
+
+    def _recording(self, block: Block) -> Recording | None:
+        if self._recorder is None:
+            return None
+        channels = block.samples.shape[1] if block.samples.ndim > 1 else 1
+        return self._recorder.recording(self.status.room, block.rate, channels, arrives=self._source.arrives)
 
     def _note(self, cries: list[Cry]) -> None:
         stretch, status = self._stretch, self.status

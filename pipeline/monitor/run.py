@@ -14,8 +14,10 @@ from pipeline.monitor.ears import Ears
 from pipeline.monitor.journal import Journal, new_id
 from pipeline.monitor.liveness import Verdict
 from pipeline.monitor.minutes import going_on
+from pipeline.monitor.recording import Recorder
 from pipeline.monitor.room import Patience, Room, Status
 from pipeline.monitor.rules import Rules
+from pipeline.monitor.shelf import Keep
 from pipeline.monitor.sources import Source
 from pipeline.monitor.store import Store
 from pipeline.monitor.stretch import Cry
@@ -30,7 +32,8 @@ _WRITE_HANGS_S = 120.0
 @dataclass(frozen=True)
 class Ran:
     """How it went: episodes heard, rooms that failed, recordings skipped, whether all is on the disk, how
-    many alerts wait for the next start, and whether it ended because listening hung again and again.
+    many alerts wait for the next start, whether it ended because listening hung again and again, and how
+    often sound could not be kept that was to be.
     """
 
     episodes: int
@@ -39,6 +42,7 @@ class Ran:
     stored: bool
     waiting: int
     hung: bool = False
+    unkept: int = 0
 
 
 def run(
@@ -53,6 +57,7 @@ def run(
     channels: Sequence[Channel] = (),
     second: Sequence[Channel] = (),
     rules: Rules | None = None,
+    keep: Keep = Keep(),  # noqa: B008 - frozen
     report_every_s: float = 10.0,
     started: Callable[[], None] = lambda: None,
     alive: Callable[[Sequence[Verdict]], None] = lambda verdicts: None,
@@ -63,6 +68,7 @@ def run(
     Args:
         rooms: name and source of each.
         channels, rules: who is told, and when; second: who is told of what nobody has seen.
+        keep: which sound is kept.
         report_every_s: see :class:`Display`.
         started: called once all are running.
         alive: called several times a second, with how things are, while rooms are looked after and the
@@ -86,21 +92,28 @@ def run(
 
     journal = Journal(store, clock, run=new_id(), tell=tell)
     alerts = Alerts(store, journal, clock, channels, rules or Rules(), second=second, tell=tell)
-    minutes = going_on(store, clock.now())
+    recorder = _recorder(store, journal, clock, keep, tell)
+    minutes, made = going_on(store, clock.now()), dict[str, Room]()
 
     def maker(name: str, source: Source) -> Callable[[], Room]:
-        return lambda: Room(
-            name,
-            source,
-            ears,
-            journal,
-            clock,
-            patience=patience,
-            until_end=until_end,
-            tell=happened,
-            watch=lambda episode, level: alerts.crying(episode, clock.now(), rise_db=level.rise_db),
-            minutes=minutes.pop(name, ()),
-        )
+        def make() -> Room:
+            before = made.get(name)
+            made[name] = Room(
+                name,
+                source,
+                ears,
+                journal,
+                clock,
+                patience=patience,
+                until_end=until_end,
+                tell=happened,
+                watch=lambda episode, level: alerts.crying(episode, clock.now(), rise_db=level.rise_db),
+                minutes=before.minutes if before else minutes.get(name, ()),
+                recorder=recorder,
+            )
+            return made[name]
+
+        return make
 
     tender = Tender(
         [maker(name, source) for name, source in rooms],
@@ -129,6 +142,7 @@ def run(
             if journal.writing_s < _WRITE_HANGS_S:
                 alive(verdicts)
         tender.end()
+        unkept = _unkept(recorder)
     journal.flush()
     waiting = alerts.close()
     stored = journal.close()
@@ -139,7 +153,27 @@ def run(
         stored,
         waiting,
         tender.gave_up,
+        unkept,
     )
+
+
+def _recorder(
+    store: Store, journal: Journal, clock: Clock, keep: Keep, tell: Callable[[str], None]
+) -> Recorder | None:
+    """One that records, where sound is to be kept."""
+    if keep.what == "off":
+        return None
+    recorder = Recorder(store, journal, clock, keep, tell=tell)
+    recorder.start()
+    return recorder
+
+
+def _unkept(recorder: Recorder | None) -> int:
+    """End it; how often sound could not be kept."""
+    if recorder is None:
+        return 0
+    recorder.close()
+    return recorder.failures
 
 
 def _of_rooms(verdicts: Sequence[Verdict], statuses: Sequence[Status]) -> list[Verdict]:

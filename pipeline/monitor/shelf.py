@@ -52,6 +52,12 @@ class Keep:
     after_s: float = 1.0
     free_mb: float = 100.0
 
+    @property
+    def words(self) -> str:
+        """What is kept where."""
+        kept = {"off": "No sound is kept", "episodes": "The sound of episodes", "all": "All sound"}[self.what]
+        return f"{kept}." if self.what == "off" else f"{kept} is kept in {self.folder}."
+
 
 def kept_path(folder: Path, path: str) -> Path | None:
     """The file of a row of kept sound; None where it would lie outside the folder.

@@ -14,6 +14,7 @@ from pipeline.monitor.minutes import Minutes
 from pipeline.monitor.models import Coverage, EpisodeRow
 from pipeline.monitor.pen import Book
 from pipeline.monitor.recent import Recent
+from pipeline.monitor.recording import Recording
 from pipeline.monitor.sources import Block
 from pipeline.streaming import EpisodeEvent, Heard
 
@@ -82,12 +83,14 @@ class Stretch:
         minutes: Minutes,
         *,
         arrives: bool,
+        recording: Recording | None = None,
     ) -> None:
         """Begin with the stretch that ``block`` is the first of.
 
         Args:
             minutes: of the room; they go on over its stretches.
             arrives: sound comes as it happens: its clock is held to the computer's.
+            recording: keeps its sound.
 
         Raises:
             AudioError: a sample rate that cannot be heard.
@@ -95,6 +98,7 @@ class Stretch:
         self.kind = (block.part, block.rate, block.samples.shape[1:])
         self.key = new_id()
         self._ears, self._journal, self._arrives = ears, journal, arrives
+        self.recording = recording
         self._room, self._source, self._rate = room, block.part, block.rate
         self._listener = ears.listener(block.rate, block.part)
         self._anchor, self._minutes = Anchor(began), minutes
@@ -130,6 +134,8 @@ class Stretch:
             self._anchor.heard(self._frames / self._rate, came)
         self._recent.push(block.samples, crying=self.crying)
         self._minutes.sound(block.samples, self._rate, self.end)
+        if self.recording is not None:
+            self.recording.sound(block.samples, self.end)
         heard = self._listener.push(block.samples)
         cries = self._told(heard)
         self._keep("open", None)
@@ -145,6 +151,8 @@ class Stretch:
             why = why or str(error)
         finally:
             self._listener.close()
+            if self.recording is not None:
+                self.recording.over()
         active = self._listener.active
         if self._episode is not None and active is not None:
             self._put(active, "interrupted", None)
@@ -166,11 +174,16 @@ class Stretch:
     def _event(self, event: EpisodeEvent) -> Cry:
         if event.kind == "start":
             self._episode = new_id()
-            return Cry("start", self._put(event.episode, "open", None))
+            return self._told_of(Cry("start", self._put(event.episode, "open", None)))
         row = self._put(event.episode, "ended", self._reasons(event.episode))
         self._episode = None
         self._recent.clear()
-        return Cry("end", row)
+        return self._told_of(Cry("end", row))
+
+    def _told_of(self, cry: Cry) -> Cry:
+        if self.recording is not None:
+            self.recording.cry(cry.kind, cry.row)
+        return cry
 
     def _reasons(self, episode: Episode) -> dict[str, Any] | None:
         samples, scores = self._recent.take(episode.start, episode.end)
