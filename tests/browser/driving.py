@@ -80,7 +80,7 @@ def served(script: str, log: Path, **environment: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -111,15 +111,27 @@ def chromium(microphone: Path | None = None) -> Iterator[Browser]:
             browser.close()
 
 
-def visit(browser: Browser, address: str, *, size: dict[str, int] = WIDE, scheme: str = "light") -> Page:
-    """A new visitor's page, ready to use."""
+def visit(
+    browser: Browser,
+    address: str,
+    *,
+    size: dict[str, int] = WIDE,
+    scheme: str = "light",
+    tab: str = "Upload",
+    zone: str | None = None,
+) -> Page:
+    """A new visitor's page, ready to use: ``tab`` is there. ``zone``: the browser's time zone."""
     context = browser.new_context(
-        viewport=size, color_scheme=scheme, permissions=["microphone"], accept_downloads=True
+        viewport=size,
+        color_scheme=scheme,
+        permissions=["microphone"],
+        accept_downloads=True,
+        timezone_id=zone,
     )
     page = context.new_page()
     page.set_default_timeout(90_000)  # the first sound waits for the models on a busy machine
     page.goto(address)
-    page.get_by_role("tab", name="Upload").wait_for()
+    page.get_by_role("tab", name=tab).wait_for()
     return page
 
 

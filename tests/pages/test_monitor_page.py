@@ -15,7 +15,7 @@ from pipeline.monitor.models import Mark
 from pipeline.monitor.store import open_store, read_store
 
 ROOT = Path(__file__).resolve().parents[2]
-VIEWS = ("Tonight", "24 hours", "Weeks", "Episodes", "Alerts", "Settings")
+VIEWS = ("Tonight", "Timeline", "Weeks", "Episodes", "Alerts", "Settings")
 Show = Callable[..., AppTest]
 
 
@@ -148,7 +148,7 @@ def test_marks_arrive_in_the_history_and_count(show: Show, tmp_path: Path) -> No
     assert "1 episode" in said(page)
     page.button("mark-wrong").click().run()
     assert "0 episodes" in said(page)
-    day = show(url, "24 hours")
+    day = show(url, "Timeline")
     assert "0 s** of crying" in said(day)
     assert "marked wrong" in said(day)
 
@@ -195,7 +195,7 @@ def test_a_threshold_that_follows_from_marks(show: Show, tmp_path: Path) -> None
 
 
 def test_why_for_a_chosen_moment(show: Show, five_weeks: str) -> None:
-    page = show(five_weeks, "24 hours")
+    page = show(five_weeks, "Timeline")
     assert any(words in said(page) for words in ("Below threshold at", "Crying from"))
     page.date_input("why-day").set_value((datetime.now() - timedelta(days=40)).date()).run()
     assert not page.exception

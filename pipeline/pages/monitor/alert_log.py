@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.pages.monitor.reading import Marks
 
 SPANS = {"The last 24 hours": 1, "The last 7 days": 7, "The last 4 weeks": 28}
-_ICONS = {"crying": "child_care", "trouble": "warning", "test": "science", "clear": "check_circle"}
+_ICONS = {"crying": "child_care", "trouble": "warning", "test": "science", "all-clear": "check_circle"}
 _MOST = 50
 _LOOK_S = 5.0
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VIEW = "view"
 TONIGHT, DAY, WEEKS, EPISODES, ALERTS, SETTINGS = (
     "Tonight",
-    "24 hours",
+    "Timeline",
     "Weeks",
     "Episodes",
     "Alerts",

@@ -1,4 +1,4 @@
-"""The last 24 hours, room by room: crying, gaps, scores, loudness; and why it fired, or did not."""
+"""The timeline, room by room: crying, gaps, scores, loudness; and why it fired at a moment, or did not."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from pipeline.pages.monitor import pictures, reading, why
 from pipeline.pages.monitor.common import Place
 from pipeline.pages.monitor.reading import Marks, Part
 from pipeline.pages.monitor.spans import Span, clipped, gaps, seconds, within
-from pipeline.pages.monitor.sums import heard_in
+from pipeline.pages.monitor.sums import heard_in, part_words
 from pipeline.pages.monitor.times import Zone, clock, lasted, when
 from pipeline.pages.words import plain
 
-_DAY = timedelta(hours=24)
+SPANS = {
+    "The last hour": timedelta(hours=1),
+    "The last 6 hours": timedelta(hours=6),
+    "The last 24 hours": timedelta(hours=24),
+}
 _LOOK_S = 60.0
 _GAPS = 5
 _LEAST_GAP_S = 5.0
@@ -36,20 +40,22 @@ def draw(place: Place) -> None:
     if ends is None:
         st.info("Nothing has been heard yet. Once the monitor listens, its day appears here.")
         return
+    st.selectbox("Time", list(SPANS), index=2, key="day-span", width=200)
     _timelines(place)
     _moment(place, ends)
 
 
 @st.fragment(run_every=_LOOK_S)
-@guarded("drawing the last 24 hours")
+@guarded("drawing the timeline")
 def _timelines(place: Place) -> None:
     """Drawn again every minute, by itself."""
     ends = reading.ends(place.url, place.now())
     until = ends[1] if ends else place.now()
-    span = (until - _DAY, until)
+    name = st.session_state["day-span"]
+    span = (until - SPANS[name], until)
     part, marks = reading.part(place.url, *span, minutes=True), reading.marks(place.url)
     if not part.rooms():
-        st.info("Nothing was heard in the last 24 hours. Weeks shows when it was.")
+        st.info(f"Nothing was heard in {name[:1].lower()}{name[1:]}. Weeks shows when it was.")
         return
     if until > place.now() + _AROUND:
         st.caption(
@@ -65,7 +71,7 @@ def _room(room: str, part: Part, marks: Marks, zone: Zone) -> None:
     st.subheader(plain(room), anchor=False)
     st.markdown(
         f"**{lasted(heard.crying_s)}** of crying in {count(heard.episodes, 'episode')}, heard in "
-        f"**{lasted(heard.heard_s)}** of listening ({heard.share:.0%} of the 24 hours)."
+        f"**{lasted(heard.heard_s)}** of listening ({part_words(heard.share)} of that time)."
     )
     wrong = sum(row["room"] == room and marks.judged(row["id"]) == "wrong" for row in part.episodes)
     if wrong:
@@ -78,7 +84,7 @@ def _room(room: str, part: Part, marks: Marks, zone: Zone) -> None:
     silences = gaps_words(span, listened, zone)
     st.altair_chart(
         pictures.timeline(span, listened, episodes, zone),
-        alt=f"Timeline of 24 hours in {room}. {_episode_words(episodes, span, zone)} {silences}",
+        alt=f"Timeline of {room}. {_episode_words(episodes, span, zone)} {silences}",
     )
     minutes = part.minutes_of(room)
     if minutes:

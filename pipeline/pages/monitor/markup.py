@@ -12,7 +12,7 @@ from html import escape
 from typing import Literal
 
 from pipeline.pages.charts import CRY, LINE, SOUND
-from pipeline.pages.monitor.sums import WHOLE, Heard
+from pipeline.pages.monitor.sums import WHOLE, Heard, part_words
 from pipeline.pages.monitor.times import lasted
 
 Light = Literal["green", "amber", "red"]
@@ -142,5 +142,5 @@ def day_words(heard: Heard) -> str:
     """A day's sums in a sentence."""
     return (
         f"{lasted(heard.crying_s)} of crying in {lasted(heard.heard_s)} of listening "
-        f"({heard.share:.0%} of the day so far)"
+        f"({part_words(heard.share)} of the day so far)"
     )

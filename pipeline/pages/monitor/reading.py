@@ -6,7 +6,7 @@ So one that is made, moved, mended or brought up to date while the page is open 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.pages.monitor.spans import Span, merged
 
 if TYPE_CHECKING:
+    from sqlalchemy import Select
+
     from pipeline.monitor.liveness import Light, Verdict
     from pipeline.monitor.store import Row
 
@@ -170,11 +172,8 @@ def ends(url: str, at: datetime) -> Span | None:
     from sqlalchemy import func, select
 
     from pipeline.monitor.models import Coverage
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store, store.engine.connect() as connection:
-        query = select(func.min(Coverage.started_at), func.max(Coverage.ended_at))
-        first, last = connection.execute(query).one()
+    ((first, last),) = _asked(url, select(func.min(Coverage.started_at), func.max(Coverage.ended_at)))
     return None if first is None else (first, max(last, at))
 
 
@@ -187,10 +186,27 @@ def rooms(url: str) -> list[str]:
     from sqlalchemy import select
 
     from pipeline.monitor.models import Coverage
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store, store.engine.connect() as connection:
-        return list(connection.scalars(select(Coverage.room).distinct().order_by(Coverage.room)))
+    return [room for (room,) in _asked(url, select(Coverage.room).distinct().order_by(Coverage.room))]
+
+
+def _asked(url: str, query: Select[Any]) -> Sequence[Any]:
+    """The rows that answer a query.
+
+    Raises:
+        StoreError: the history cannot be read.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from pipeline.monitor.store import StoreError, read_store
+
+    with read_store(url) as store:
+        try:
+            with store.engine.connect() as connection:
+                return connection.execute(query).all()
+        except SQLAlchemyError as error:
+            words = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise StoreError(f"The history cannot be read just now: {words}") from error
 
 
 def marks(url: str) -> Marks:

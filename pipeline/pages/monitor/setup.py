@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from pipeline.monitor.store import Row
     from pipeline.pages.monitor.reading import Now
 
+OPTIONS = (
+    ("--alert-after 20", "tell somebody only once crying has gone on for so many seconds"),
+    ("--cooldown 600", "no second alert of that room for so many seconds"),
+    ("--quiet 22:00-06:30", "no alerts of crying at these hours, on the clock of the computer that listens"),
+    ("--keep episodes", "keep the sound of crying, to be heard again in Episodes"),
+)
+
 
 @guarded("showing the settings")
 def draw(place: Place) -> None:
@@ -51,6 +58,8 @@ def _rooms(place: Place, now: Now) -> None:
     st.markdown("Start it again with the same rooms and, say, a higher threshold:")
     more = f"--detection-threshold {min(0.99, now.pulses[0]['threshold'] + 0.05):.2f}"
     st.code(command(place.shown, now.pulses, more), language="sh", wrap_lines=True)
+    st.markdown("Other options that are often wanted:")
+    st.markdown("\n".join(f"- `{option}`: {words}" for option, words in OPTIONS))
     st.caption(
         "Addresses are shown without user and password: put yours in again. "
         "`python -m pipeline monitor --help` names every option; docs/monitor.md explains them."
@@ -96,7 +105,7 @@ def _channels(place: Place, now: Now) -> None:
     if not now.channels:
         st.markdown("Nobody: no channel was named. Add one or more of these to the command above:")
         st.code(
-            "--alert ntfys://ntfy.example.org/our-topic\n--webhook https://home.lan/hook",
+            "--notify ntfys://ntfy.example.org/our-topic\n--webhook https://home.lan/hook",
             language="sh",
             wrap_lines=True,
         )
@@ -120,4 +129,5 @@ def _history(place: Place) -> None:
     st.code(
         f'python -m pipeline history export --store "{place.shown}" --output history --format csv',
         language="sh",
+        wrap_lines=True,
     )

@@ -19,6 +19,14 @@ WHOLE = 0.95
 """From this share of a day on it counts as listened to."""
 
 
+def part_words(share: float) -> str:
+    """How much of a time that is: ``84%``, ``less than 1%``; never all of it where some is missing."""
+    percent = round(100 * share)
+    if share and not percent:
+        return "less than 1%"
+    return f"{min(99, percent) if share < 1 else 100}%"
+
+
 @dataclass(frozen=True)
 class Heard:
     """What was heard in some time.

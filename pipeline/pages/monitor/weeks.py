@@ -48,7 +48,7 @@ def draw(place: Place) -> None:
 def _total(heard: Heard, until: datetime, zone: Zone) -> None:
     st.markdown(
         f"**{lasted(heard.crying_s)}** of crying in {count(heard.episodes, 'episode')}, heard in "
-        f"**{lasted(heard.heard_s)}** of listening ({heard.share:.0%} of that time)."
+        f"**{lasted(heard.heard_s)}** of listening ({sums.part_words(heard.share)} of that time)."
     )
     if heard.longest is not None:
         (start, end), crying_s = heard.longest
@@ -86,7 +86,7 @@ def _per_day(found: dict) -> None:
                     {
                         "Day": f"{day:%a} {day.day} {day:%b}",
                         "Crying": lasted(heard.crying_s) if heard.heard_s else "–",
-                        "Listened": f"{lasted(heard.heard_s)} ({heard.share:.0%})"
+                        "Listened": f"{lasted(heard.heard_s)} ({sums.part_words(heard.share)})"
                         if heard.heard_s
                         else "not at all",
                         "Episodes": str(heard.episodes) if heard.heard_s else "–",

@@ -98,7 +98,8 @@ def _unheard(room: str, at: datetime, rows: Sequence[Row], zone: Zone) -> Answer
             f"It had stopped at {clock(before['ended_at'], zone, seconds=True)}: {stopped_words(before)}"
         )
     if after is not None:
-        said.append(f"It listened again from {clock(after['started_at'], zone, seconds=True)} on.")
+        again = " again" if before is not None else ""
+        said.append(f"It listened{again} from {clock(after['started_at'], zone, seconds=True)} on.")
     if not said:
         said.append(f"Nothing was heard in {room} for twelve hours around that time.")
     return Answer("unheard", f"Not listening in {room} at {clock(at, zone)}", " ".join(said))
@@ -131,14 +132,18 @@ def told_words(
     mine = [row for row in alerts if (row["details"] or {}).get("episode_id") == episode["id"]]
     if not mine:
         return "No alert was raised: it was shorter than alerts wait for, or none are set up."
-    first = mine[0]
-    if first["held"]:
-        return f"An alert was due at {clock(first['at'], zone, seconds=True)} but held: {held_words(first)}"
+    held = next((row for row in mine if row["held"]), None)
+    first = next((row for row in mine if not row["held"]), None)
+    before = ""
+    if held is not None:
+        before = f"An alert was due at {clock(held['at'], zone, seconds=True)} but held: {held_words(held)} "
+    if first is None:
+        return before.rstrip()
     sent = deliveries.get(first["id"], [])
     took = [row for row in sent if row["state"] == "delivered"]
     waiting = f" {len(sent) - len(took)} have not arrived." if len(took) < len(sent) else ""
     at = clock(first["at"], zone, seconds=True)
-    return f"An alert was sent at {at}; {len(took)} of {len(sent)} channels took it.{waiting}"
+    return f"{before}An alert was sent at {at}; {len(took)} of {len(sent)} channels took it.{waiting}"
 
 
 def held_words(alert: Row) -> str:
