@@ -50,4 +50,10 @@ def onnx(
         if one.compare is not None and recordings is not None:
             allowed = f"{one.worst:.1e} at most, {one.tolerance:g} is allowed"
             say(f"{one.name}: differs from its original on {recordings} recordings by {allowed}.")
+        if then := one.about.get("when_trained"):
+            found = f"{then['worst_nats']:.1e} nats at most, {then['tolerance_nats']:g} is allowed"
+            say(
+                f"{one.name}: its log scores differed from the trained network's by {found}, on all "
+                f"{then['inputs']} inputs it was trained with."
+            )
     say(f"Not exported, for reasons in the manifest: {', '.join(NOT_EXPORTED)}.")

@@ -125,7 +125,7 @@ def compare(exports: Iterable[Export], data: Path, progress: Progress | None = N
         samples = load(path).samples
         for export in compared:
             assert export.compare is not None
-            export.worst = max(export.worst, export.compare(samples))
+            export.worst = float(np.maximum(export.worst, export.compare(samples)))  # keeps what is no number
         if progress:
             progress("comparing", done, len(paths))
     wrong = [export for export in compared if not export.worst <= export.tolerance]

@@ -21,12 +21,11 @@ from pipeline.training.reason_features import ORIGINAL
 from pipeline.zoo import saving
 from pipeline.zoo.base import Example, Progress, Task
 from pipeline.zoo.deep import CHECKPOINT, Lesson, Recipe, Rows, Taught, digest, set_aside, teach
-from pipeline.zoo.deep_onnx import Session, to_onnx
+from pipeline.zoo.deep_onnx import BATCH, Session, to_onnx
 from pipeline.zoo.examples import FrontEnd, cached
 
 MODEL_FILE = "model.onnx"
 VALIDATION_SHARE = 0.2
-PROBES = 16  # inputs on which an export is compared
 _CHUNK = 256  # examples whose inputs are made at once
 
 
@@ -108,8 +107,10 @@ class DeepModel:
         taken, y, groups = [examples[i] for i in chosen], y[chosen], groups[chosen]
         material = self._material(taken, y, groups, seed=seed, cache=cache, progress=progress)
         network, taught = self._learn(material, seed=seed, work=work, progress=progress)
-        probe = material.kept[material.validation[:PROBES]]
-        self._onnx, parity = to_onnx(network, self._inputs(probe, None))
+        rows = range(0, len(material.kept), BATCH)
+        self._onnx, parity = to_onnx(
+            network, (self._inputs(material.kept[start : start + BATCH], None) for start in rows)
+        )
         self._session = None
         self.history = taught.history
         self.facts |= {
@@ -120,6 +121,7 @@ class DeepModel:
             "val_loss": taught.at_best["val_loss"],
             "parameters": int(network.count_params()),
             "onnx_difference_nats": parity,
+            "onnx_compared_on": len(material.kept),
         }
         self._learned = saving.learned_from(taken, y, groups, self.classes, seed)
         for checkpoint in Path(work).rglob(CHECKPOINT):
@@ -265,5 +267,5 @@ class DeepModel:
             f"{facts.get('parameters', 0):,} parameters. The best of {facts.get('epochs')} epochs was number "
             f"{facts.get('best_epoch')}, with macro-F1 {facts.get('val_macro_f1', 0):.3f} on the groups set "
             "aside to choose it by, which is no test. Log scores of the ONNX export differ from the trained "
-            f"network's by at most {facts.get('onnx_difference_nats', 0):.1e} nats on real inputs.",
+            f"network's by at most {facts.get('onnx_difference_nats', 0):.1e} nats on its inputs.",
         ]

@@ -14,6 +14,7 @@ from pipeline.training.onnx_models import VOTES_TOLERANCE, Export
 from pipeline.zoo import registry
 from pipeline.zoo.classical import Classical
 from pipeline.zoo.deep_model import MODEL_FILE, DeepModel
+from pipeline.zoo.deep_onnx import PARITY
 from pipeline.zoo.mfccmel import Renumbered, Svm336
 from pipeline.zoo.saving import KIND
 
@@ -22,7 +23,7 @@ def exported(folder: Path) -> Export:
     """The model that was saved to a folder.
 
     A network's file is the one that it has been run from since it was trained, when it was compared with the
-    trained network; the difference then found is told again.
+    trained network on every input it was given; the difference then found is told again.
 
     Raises:
         ArtifactError: no such model, or one that is no network and has nothing to convert.
@@ -35,7 +36,11 @@ def exported(folder: Path) -> Export:
             "front_end": model.front_end.key,
             "classes": list(model.classes),
             "gives": "scores",
-            "difference_when_trained_nats": model.facts.get("onnx_difference_nats"),
+            "when_trained": {
+                "inputs": model.facts.get("onnx_compared_on"),
+                "worst_nats": model.facts.get("onnx_difference_nats"),
+                "tolerance_nats": PARITY,
+            },
         }
         return Export(name, artifact.read_bytes(MODEL_FILE), about)
     if isinstance(model, Classical):

@@ -274,7 +274,7 @@ def test_an_export_is_compared_with_its_original(monkeypatch: pytest.MonkeyPatch
         ]
     )
     probe = np.random.default_rng(0).normal(size=(40, 6, 6, 1)).astype(np.float32)
-    data, worst = deep_onnx.to_onnx(network, probe)
+    data, worst = deep_onnx.to_onnx(network, [probe[:32], probe[32:]])
     logits = np.asarray(network(probe), np.float64)
     wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     given = deep_onnx.Session(data, threads=1).run(probe)
@@ -282,6 +282,6 @@ def test_an_export_is_compared_with_its_original(monkeypatch: pytest.MonkeyPatch
     assert worst <= 1e-4
     monkeypatch.setattr(deep_onnx, "PARITY", -1.0)
     with pytest.raises(DataError, match="differ by"):
-        deep_onnx.to_onnx(network, probe)
+        deep_onnx.to_onnx(network, [probe])
     with pytest.raises(ArtifactError, match="cannot be opened"):
         deep_onnx.Session(b"no network", threads=1)

@@ -248,6 +248,7 @@ def test_trained_through_a_grid_it_goes_on_where_it_stopped_and_says_so(
     assert [row["rate"] for row in model.facts["tried"]] == [1e-4, 1e-3]
     assert model.history[-1]["loss"] < model.history[0]["loss"]
     assert model.facts["onnx_difference_nats"] < 1e-3
+    assert model.facts["onnx_compared_on"] == len(clips)
     assert model.facts["parameters"] > 11_000_000
     model.save(tmp_path / "model")
     assert "trained through" in (tmp_path / "model" / "MODEL_CARD.md").read_text()
