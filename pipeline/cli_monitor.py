@@ -96,7 +96,9 @@ def listen(
         Literal["off", "episodes", "all"],
         typer.Option(help="Which sound is kept, as FLAC: none, crying with a little before it, or all."),
     ] = "off",
-    keep_folder: Annotated[Path, typer.Option(help="Where it is kept.")] = Path("crylens-sound"),
+    keep_folder: Annotated[
+        Path, typer.Option(envvar="CRY_MONITOR_KEEP_FOLDER", help="Where it is kept.")
+    ] = Path("crylens-sound"),
     keep_longest: Annotated[
         float, typer.Option(min=10, max=3600, help="Seconds of a clip; a longer episode is kept up to there.")
     ] = 300.0,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.pages.monitor.spans import Span, merged
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select
+    from sqlalchemy import Executable
 
     from pipeline.monitor.liveness import Light, Verdict
     from pipeline.monitor.store import Row
@@ -190,7 +190,7 @@ def rooms(url: str) -> list[str]:
     return [room for (room,) in _asked(url, select(Coverage.room).distinct().order_by(Coverage.room))]
 
 
-def _asked(url: str, query: Select[Any]) -> Sequence[Any]:
+def _asked(url: str, query: Executable) -> Sequence[Any]:
     """The rows that answer a query.
 
     Raises:
