@@ -108,7 +108,7 @@ def sound_check(
     say(f"Listening to {opened.name} for {60 * minutes:.0f} s: as it is at night, please, and nobody crying.")
     room = soundcheck.hear(opened, 60 * minutes, ears.settings)
     say("Now known cries are tried on it, fainter and fainter.")
-    found = soundcheck.sound_check(room, ears, cries, white_noise=white_noise)
+    found = soundcheck.sound_check(room, ears, cries, white_noise=white_noise, recorded=bool(cry))
     if format == "json":
         typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
     else:

@@ -62,11 +62,14 @@ class Background:
 
 @dataclass(frozen=True)
 class SoundCheck:
-    """What was found: seconds heard, the detection threshold, and the backgrounds."""
+    """What was found: seconds heard, the detection threshold, whether the cries were recordings (else they
+    were synthetic), and the backgrounds.
+    """
 
     heard_s: float
     threshold: float
     embedder: str
+    recorded: bool
     backgrounds: tuple[Background, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,6 +135,7 @@ def sound_check(
     cries: Sequence[Waveform],
     *,
     white_noise: bool = True,
+    recorded: bool = False,
 ) -> SoundCheck:
     """Find the faintest level of each cry that is caught.
 
@@ -139,6 +143,7 @@ def sound_check(
         room: (n,) float32 at 16 kHz, half a minute or more.
         ears: as the monitor hears, with its threshold.
         white_noise: once more with a simulated sleep machine, 20 dB above the room.
+        recorded: the cries are recordings; they are not the synthetic ones.
 
     Raises:
         CryError: there is crying in the room itself.
@@ -150,7 +155,7 @@ def sound_check(
         noisy = np.clip(room + noise, -1.0, 1.0)
         found.append(_background("room with white noise", noisy, ears, cries))
     heard_s = len(room) / SAMPLE_RATE
-    return SoundCheck(heard_s, ears.threshold, ears.embedder.name, tuple(found))
+    return SoundCheck(heard_s, ears.threshold, ears.embedder.name, recorded, tuple(found))
 
 
 def _background(name: str, background: Samples, ears: Ears, cries: Sequence[Waveform]) -> Background:
@@ -240,6 +245,12 @@ def told(check: SoundCheck) -> list[str]:
         "While the baby cries, compare with the level that the monitor shows: well above these figures it is "
         "caught; near or below them it may be missed. Move the microphone nearer, or turn the noise down."
     )
+    if not check.recorded:
+        lines.append(
+            "The reference cries are synthetic and clearer than most real ones: allow at least 12 dB more, "
+            "and try a recording of your own baby with --cry. A single short cry is missed at any level now "
+            "and then; crying that goes on has more chances."
+        )
     return lines
 
 
