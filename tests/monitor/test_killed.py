@@ -27,7 +27,7 @@ Start = Callable[..., Monitor]
 
 
 def test_kills_at_any_moment_lose_no_more_than_the_open_second(tmp_path: Path) -> None:
-    """Real processes writing as a monitor does, each killed at a random moment, migrations included."""
+    """Real processes that write as a monitor does, sound too, killed at random, migrations included."""
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("killing.py"), tmp_path, "20"],
         capture_output=True,
@@ -37,7 +37,8 @@ def test_kills_at_any_moment_lose_no_more_than_the_open_second(tmp_path: Path) -
     )
     told = json.loads(done.stdout)
     assert told["kills"] == 20
-    assert told["while_writing"] >= 8
+    assert told["while_writing"] >= 16
+    assert told["clips"] > 0
     assert told["most_lost_s"] < 1.5  # the open second, on a machine that is busy with other tests
 
 
