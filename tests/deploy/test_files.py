@@ -53,8 +53,8 @@ def test_the_dockerfile_copies_what_is_there_and_let_through() -> None:
             assert source in allowed, source
     for name in allowed:
         assert (ROOT / name).exists(), name
-    assert re.search(r"^USER 10001:10001$", text, re.M)
-    assert text.count("HEALTHCHECK") == 2
+    assert len(re.findall(r"^USER 10001:10001$", text, re.M)) == 3
+    assert text.count("HEALTHCHECK") == 3
     assert not re.search(r"^(ADD|USER root)", text, re.M)
 
 
@@ -67,7 +67,8 @@ def test_nothing_of_the_image_is_left_out_that_the_program_needs() -> None:
 
 def test_compose() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yml").read_text())["services"]
-    assert set(services) == {"service", "pages"}
+    assert set(services) == {"service", "pages", "monitor"}
+    assert services["monitor"]["profiles"] == ["monitor"], "not without being asked: it takes a microphone"
     text = (DEPLOY / "Dockerfile").read_text()
     for service in services.values():
         assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
@@ -75,19 +76,87 @@ def test_compose() -> None:
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), (
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), (
             "this machine only, by default"
         )
 
 
-@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="Debian's docker-compose is not installed")
+def options(*command: str) -> set[str]:
+    """The options of a command of ours."""
+    import typer
+
+    from pipeline.cli import app
+
+    found: Any = typer.main.get_command(app)
+    for name in command:
+        found = found.commands[name]
+    return {option for parameter in found.params for option in parameter.opts}
+
+
+def test_the_monitor_is_started_with_options_that_it_has_and_its_history_is_kept() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yml").read_text())
+    monitor, text = compose["services"]["monitor"], (DEPLOY / "Dockerfile").read_text()
+    stage = text[text.index("AS monitor") :].partition("\nFROM")[0]
+    assert {word for word in monitor["command"] if word.startswith("--")} <= options("monitor")
+    assert 'ENTRYPOINT ["python", "-m", "pipeline", "monitor"]' in stage
+    assert 'CMD ["python", "-m", "pipeline", "monitor", "status"]' in stage
+    assert options("monitor", "status")
+    assert "CRY_MONITOR_STORE=sqlite:////data/" in stage
+    assert [volume.partition(":")[2] for volume in monitor["volumes"]] == ["/data"]
+    assert set(compose["volumes"]) == {"history"}
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert f"deploy/{monitor['env_file'][0]['path']}" in ignored, "secrets are not committed"
+
+
+UNIT = DEPLOY / "systemd" / "crylens-monitor.service"
+
+
+def test_the_unit_starts_what_there_is_and_is_watched() -> None:
+    lines = [line for line in UNIT.read_text().splitlines() if line and line[0] not in "#["]
+    given: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, value = line.partition("=")
+        given.setdefault(name, []).append(value)
+    runs = [value.split()[1:] for name in ("ExecStartPre", "ExecStart") for value in given[name]]
+    assert [words[:3] for words in runs] == [["-m", "pipeline", "monitor"]] * 2
+    assert runs[0][3:] == ["self-test"]
+    assert options("monitor", "self-test")
+    (arguments,) = [line for line in given["Environment"] if "CRYLENS_MONITOR" in line]
+    words = [*runs[1][3:], *arguments.strip('"').partition("=")[2].split()]
+    assert {word for word in words if word.startswith("--")} <= options("monitor")
+    assert "$CRYLENS_MONITOR" in words
+    assert given["Type"] == ["notify"]
+    assert given["Restart"] == ["always"]
+    # The monitor says that it is alive every five seconds.
+    assert 15 <= int(given["WatchdogSec"][0]) <= 120
+    assert any("CRY_MONITOR_STORE=sqlite:////var/lib/crylens/" in line for line in given["Environment"])
+    assert given["StateDirectory"] == ["crylens"]
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="Debian's package systemd is not installed"
+)
+def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/crylens/.venv/bin/python", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def compose() -> list[str] | None:
+    """Compose, as Docker's plugin or as a program of its own; None where there is neither."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]):
+            asked = subprocess.run([*command, "version"], capture_output=True, check=False)
+            if asked.returncode == 0:
+                return command
+    return None
+
+
+@pytest.mark.skipif(compose() is None, reason="Docker Compose is not installed")
 def test_compose_is_understood_by_compose() -> None:
-    done = subprocess.run(
-        ["docker-compose", "-f", str(DEPLOY / "compose.yml"), "config"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [*(compose() or []), "-f", str(DEPLOY / "compose.yml"), "config"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert set(yaml.safe_load(done.stdout)["services"]) == {"service", "pages"}
 
@@ -159,7 +228,7 @@ def test_what_belongs_together_finds_each_other() -> None:
 def test_settings_named_in_the_files_are_settings() -> None:
     from pipeline.settings import Settings
 
-    given = {f"CRY_{name.upper()}" for name in Settings.model_fields}
+    given = {f"CRY_{name.upper()}" for name in Settings.model_fields} | {"CRY_MONITOR_STORE"}
     for path in [*DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.yml"), DEPLOY / "Dockerfile"]:
         assert set(re.findall(r"\bCRY_[A-Z_]+\b", path.read_text())) <= given, path.name
     Settings(
