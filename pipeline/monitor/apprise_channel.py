@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,14 +53,18 @@ class Apprise(Channel):
     def send(self, message: Mapping[str, Any], at_s: float) -> None:
         at = datetime.fromisoformat(message["at"]).astimezone()
         late = f", {length(message['delay_s'])} ago" if message["delay_s"] >= _LATE_S else ""
-        _log.forget()
-        taken = self._apprise.notify(
-            title=f"CryLens: {message['room'] or 'monitor'}",
-            body=f"{message['words']}\n{at:%H:%M:%S}{late}",
-            notify_type=_KINDS.get(message["event"], "info"),
-        )
+        said: list[str] = []
+        before = _said.set(said)
+        try:
+            taken = self._apprise.notify(
+                title=f"CryLens: {message['room'] or 'monitor'}",
+                body=f"{message['words']}\n{at:%H:%M:%S}{late}",
+                notify_type=_KINDS.get(message["event"], "info"),
+            )
+        finally:
+            _said.reset(before)
         if not taken:
-            raise ChannelError(f"{self.name} {_log.why()}.")
+            raise ChannelError(f"{self.name} {_why(' '.join(said))}.")
 
 
 def _host(address: str, masked: str) -> str | None:
@@ -74,14 +78,22 @@ def _host(address: str, masked: str) -> str | None:
     return host if "." in host or ":" in host or host == "localhost" else None
 
 
-class _Log(logging.Handler):
-    """What apprise says of a failure, kept for the thread in which it failed. It is never passed on as it is:
-    it may hold parts of an address.
-    """
+def _why(said: str) -> str:
+    """What apprise said of a failure, in words that hold no part of an address."""
+    answered = re.search(r"error=(\d{3})", said)
+    if answered:
+        return f"answered {answered[1]}"
+    if re.search(r"connection|socket|timed? ?out", said, re.IGNORECASE):
+        return "could not be reached"
+    return "did not take it, for a reason that its service does not give"
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._said: dict[int, list[str]] = {}
+
+# What apprise says while a channel sends, in whichever of its threads.
+_said: ContextVar[list[str] | None] = ContextVar("said", default=None)
+
+
+class _Log(logging.Handler):
+    """Hears what apprise says, and passes nothing on: it may hold parts of an address."""
 
     def attach(self) -> None:
         logger = logging.getLogger("apprise")
@@ -90,22 +102,9 @@ class _Log(logging.Handler):
             logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._said.setdefault(threading.get_ident(), []).append(record.getMessage())
-
-    def forget(self) -> None:
-        self._said.pop(threading.get_ident(), None)
-
-    def why(self) -> str:
-        """Why the last one in this thread was not taken, in words without an address."""
-        said = " ".join(self._said.pop(threading.get_ident(), []))
-        answered = re.search(r"error=(\d{3})", said)
-        if answered:
-            return f"answered {answered[1]}"
-        return (
-            "could not be reached"
-            if re.search(r"connection|socket|timed? ?out", said, re.I)
-            else ("did not take it, for a reason that its service does not give")
-        )
+        said = _said.get()
+        if said is not None and record.levelno >= logging.WARNING:
+            said.append(record.getMessage())
 
 
 _log = _Log()
