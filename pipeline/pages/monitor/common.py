@@ -58,6 +58,8 @@ def headline(now: Now) -> str:
     if not rooms:
         return "Not listening"
     where = names([verdict.room for verdict in rooms])
+    if all(verdict.words == "It is starting." for verdict in rooms):
+        return f"Starting to listen in {where}"
     if now.light == "green":
         return f"Listening in {where}"
     but = "something is broken" if now.light == "red" else "something needs a look"

@@ -22,6 +22,7 @@ SPANS = {
 }
 _LOOK_S = 60.0
 _GAPS = 5
+_CHANGES = 30
 _LEAST_GAP_S = 5.0
 _AROUND = timedelta(minutes=2)
 _AFTER = timedelta(minutes=30)
@@ -63,6 +64,7 @@ def _timelines(place: Place) -> None:
         )
     for room in part.rooms():
         _room(room, part, marks, place.zone)
+    _changes(place, span)
 
 
 def _room(room: str, part: Part, marks: Marks, zone: Zone) -> None:
@@ -96,6 +98,19 @@ def _room(room: str, part: Part, marks: Marks, zone: Zone) -> None:
         st.caption(
             f":material/warning: {lost:.1f} s of sound were lost on the way: the computer was too busy."
         )
+
+
+def _changes(place: Place, span: Span) -> None:
+    """What happened to sources and history: lost, found again, not written."""
+    rows = reading.changes(place.url, *span)
+    if not rows:
+        return
+    with st.expander(f"What changed ({len(rows)})", icon=":material/list:"):
+        for row in rows[: -_CHANGES - 1 : -1]:
+            at = when(row["at"], span[1], place.zone, seconds=True)
+            st.markdown(f"- {at} {plain(row['room'] or row['source'])}: {plain(row['words'])}")
+        if len(rows) > _CHANGES:
+            st.caption(f"The newest {_CHANGES}.")
 
 
 def _curves(room: str, part: Part, zone: Zone) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pipeline.pages.figures import Picture
+from pipeline.pages.monitor import reading
 
 if TYPE_CHECKING:
     from pipeline.monitor.store import Row
@@ -59,9 +60,8 @@ def of_episode(url: str, key: str) -> tuple[list[Sound], str]:
         StoreError: the history cannot be read.
     """
     from pipeline.monitor.models import KeptSound
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store:
+    with reading.opened(url) as store:
         rows = store.rows(KeptSound, order_by="started_at", where=KeptSound.episode_id == key)
     return found(folder(), rows)
 
@@ -92,9 +92,8 @@ def with_sound(url: str) -> set[str]:
     from sqlalchemy import and_
 
     from pipeline.monitor.models import KeptSound
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store:
+    with reading.opened(url) as store:
         there = and_(KeptSound.gone_at.is_(None), KeptSound.episode_id.is_not(None))
         return {row["episode_id"] for row in store.rows(KeptSound, where=there)}
 

@@ -32,16 +32,21 @@ _UNSEEN = timedelta(hours=1)
 @guarded("looking at the monitor")
 def draw(place: Place) -> None:
     """The whole view."""
-    at = place.now()
     try:
-        now = reading.now(place.url, at)
-        newest = max([at, *(row["at"] for row in now.pulses)])
-        ends = reading.ends(place.url, at)
-        until = max(newest, ends[1]) if ends else newest  # a replay runs ahead of the clock
-        part = reading.part(place.url, until - _BACK, until)
-        marks = reading.marks(place.url)
+        with reading.opened(place.url):
+            _draw(place)
     except CryError:
-        st.rerun(scope="app")
+        st.rerun(scope="app")  # the whole page says why
+
+
+def _draw(place: Place) -> None:
+    at = place.now()
+    now = reading.now(place.url, at)
+    newest = max([at, *(row["at"] for row in now.pulses)])
+    ends = reading.ends(place.url, at)
+    until = max(newest, ends[1]) if ends else newest  # a replay runs ahead of the clock
+    part = reading.part(place.url, until - _BACK, until)
+    marks = reading.marks(place.url)
     tell()
     with st.container(key="live"):
         st.html(markup.light(now.light, headline(now)))

@@ -53,7 +53,8 @@ def main() -> None:
                 if name != TONIGHT:  # it has the light itself, and more of it
                     strip(place)
                     tell()
-                _DRAW[name](place)
+                with reading.opened(place.url):
+                    _DRAW[name](place)
     st.caption(f":material/schedule: Times are those of {place.zone.name}.")
 
 

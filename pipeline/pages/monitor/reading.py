@@ -1,4 +1,4 @@
-"""What a view needs of the history, read at one go. The history is opened and let go of each time.
+"""What a view needs of the history. It is opened for each drawing of a view, and let go of after it.
 
 So one that is made, moved, mended or brought up to date while the page is open is found at the next look.
 """
@@ -6,7 +6,9 @@ So one that is made, moved, mended or brought up to date while the page is open 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Executable
 
     from pipeline.monitor.liveness import Light, Verdict
-    from pipeline.monitor.store import Row
+    from pipeline.monitor.store import Row, Store
 
 NEAR = timedelta(hours=12)
 """Longest episode, and longest silence about a stretch, that is looked for around a time."""
@@ -29,6 +31,30 @@ def store_address() -> str:
     from pipeline.cli_monitor import DEFAULT_STORE
 
     return os.environ.get(STORE) or DEFAULT_STORE
+
+
+_open: ContextVar[tuple[str, Store] | None] = ContextVar("history", default=None)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    """The history, open to read. Inside of this it is not opened again, however many times it is read.
+
+    Raises:
+        StoreError: there is none that can be read.
+    """
+    from pipeline.monitor.store import read_store
+
+    held = _open.get()
+    if held is not None and held[0] == url:
+        yield held[1]
+        return
+    with read_store(url) as store:
+        token = _open.set((url, store))
+        try:
+            yield store
+        finally:
+            _open.reset(token)
 
 
 def shown_address(url: str) -> str:
@@ -122,9 +148,8 @@ def now(url: str, at: datetime) -> Now:
         StoreError: there is no history that can be read.
     """
     from pipeline.monitor.liveness import liveness, stored_signs, worst
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store:
+    with opened(url) as store:
         signs = stored_signs(store)
     pulses = sorted(signs.pulses, key=lambda row: row["room"])
     run = max(pulses, key=lambda row: row["at"])["run"] if pulses else ""
@@ -142,9 +167,8 @@ def part(url: str, start: datetime, end: datetime, *, minutes: bool = False) -> 
     from sqlalchemy import and_
 
     from pipeline.monitor.models import Coverage, EpisodeRow, Minute
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store:
+    with opened(url) as store:
         coverage, episodes = (
             store.rows(
                 table, order_by="started_at", where=and_(table.ended_at > start, table.started_at < end)
@@ -198,9 +222,9 @@ def _asked(url: str, query: Executable) -> Sequence[Any]:
     """
     from sqlalchemy.exc import SQLAlchemyError
 
-    from pipeline.monitor.store import StoreError, read_store
+    from pipeline.monitor.store import StoreError
 
-    with read_store(url) as store:
+    with opened(url) as store:
         try:
             with store.engine.connect() as connection:
                 return connection.execute(query).all()
@@ -216,9 +240,8 @@ def marks(url: str) -> Marks:
         StoreError: it cannot be read.
     """
     from pipeline.monitor.models import Mark
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store:
+    with opened(url) as store:
         return Marks({(row["about"], row["kind"]): row for row in store.rows(Mark, order_by="at")})
 
 
@@ -231,10 +254,9 @@ def told(url: str, start: datetime, end: datetime) -> tuple[list[Row], dict[str,
     from sqlalchemy import and_, select
 
     from pipeline.monitor.models import Alert, Delivery
-    from pipeline.monitor.store import read_store
 
     inside = and_(Alert.at >= start, Alert.at <= end)
-    with read_store(url) as store:
+    with opened(url) as store:
         alerts = store.rows(Alert, order_by="at", where=inside)
         wanted = Delivery.alert_id.in_(select(Alert.id).where(inside))
         deliveries: dict[str, list[Row]] = {}
@@ -252,9 +274,8 @@ def changes(url: str, start: datetime, end: datetime) -> list[Row]:
     from sqlalchemy import and_
 
     from pipeline.monitor.models import Health
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store:
+    with opened(url) as store:
         return store.rows(Health, order_by="at", where=and_(Health.at >= start, Health.at <= end))
 
 
@@ -265,8 +286,7 @@ def episode(url: str, key: str) -> dict[str, Any] | None:
         StoreError: it cannot be read.
     """
     from pipeline.monitor.models import EpisodeRow
-    from pipeline.monitor.store import read_store
 
-    with read_store(url) as store:
+    with opened(url) as store:
         rows = store.rows(EpisodeRow, where=EpisodeRow.id == key)
     return rows[0] if rows else None

@@ -77,11 +77,10 @@ def newest_stretch(place: Place, now: Now) -> dict[str, Row]:
 
 def _threshold(place: Place) -> None:
     from pipeline.monitor.fitting import fit
-    from pipeline.monitor.store import read_store
 
     st.subheader("A threshold that follows from your marks", anchor=False)
     try:
-        with read_store(place.url) as store:
+        with reading.opened(place.url) as store:
             found = fit(store)
     except CryError as error:
         st.markdown(plain(str(error)))
