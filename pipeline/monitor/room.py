@@ -26,6 +26,8 @@ _LOOK_S = 0.25
 _BEATS_S = 2.0
 # Of sound that arrives, half a minute may wait for a model that is slow for a while.
 _WAITING_BLOCKS, _WAITING_ARRIVED = 16, 300
+# Scores of a stretch that is silent are held back until it is not: for so long at most.
+_SILENT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ class Room:
     def _take(self, block: Block, came: datetime) -> None:
         status = self.status
         kind = (block.part, block.rate, block.samples.shape[1:])
-        if self._stretch is not None and self._stretch.kind != kind:
+        if self._stretch is not None and (self._stretch.kind != kind or self._is_only_silence()):
             self._close("ended", None)
         if self._stretch is None:
             began = came - timedelta(seconds=len(block.samples) / block.rate)
@@ -232,6 +234,12 @@ class Room:
             return None
         channels = block.samples.shape[1] if block.samples.ndim > 1 else 1
         return self._recorder.recording(self.status.room, block.rate, channels, arrives=self._source.arrives)
+
+    def _is_only_silence(self) -> bool:
+        """Whether nothing at all has come of a stretch for an hour; a recording's seconds are never split."""
+        heard_s = self._stretch.heard_s if self._stretch is not None else 0.0
+        silent_s = self.status.level.silent_s + 0.5  # both are sums
+        return self._source.arrives and silent_s >= heard_s >= _SILENT_S
 
     def _note(self, cries: list[Cry]) -> None:
         stretch, status = self._stretch, self.status

@@ -115,6 +115,11 @@ class Stretch:
         return self._anchor.at(self._frames / self._rate)
 
     @property
+    def heard_s(self) -> float:
+        """Seconds of sound in it."""
+        return self._frames / self._rate
+
+    @property
     def crying(self) -> bool:
         """Whether an episode goes on."""
         return self._episode is not None

@@ -29,7 +29,7 @@ from pipeline.monitor.models import Coverage, EpisodeRow, Health, Pulse
 from pipeline.monitor.room import Patience, Room
 from pipeline.monitor.source_mic import MicrophoneSource
 from pipeline.monitor.source_stream import StreamSource
-from pipeline.monitor.sources import Source, parse_source
+from pipeline.monitor.sources import Block, Skipped, Source, parse_source
 from pipeline.monitor.store import open_store
 from pipeline.settings import get_settings
 
@@ -172,6 +172,31 @@ def test_a_camera_that_is_switched_on_later_is_found(
         heard.until(lambda: heard.count(EpisodeRow) >= 1)
     finally:
         camera.close()
+
+
+class Muted:
+    """A microphone that gives nothing but zeros for a while, then a cry; as fast as it goes."""
+
+    name, reopens, arrives = "microphone", False, True
+
+    def __init__(self, silent_s: float, cry: Path) -> None:
+        self._sound = np.concatenate([np.zeros(round(silent_s * SAMPLE_RATE), np.float32), load(cry).samples])
+
+    def blocks(self) -> Iterator[Block | Skipped]:
+        for block in np.array_split(self._sound, len(self._sound) // 1600):
+            yield Block(block, SAMPLE_RATE, self.name)
+
+
+def test_a_microphone_that_is_muted_for_long_needs_no_more_and_more_memory(
+    listen: Callable[[Source], Listening], another_cry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a silent stretch holds back is let go of after an hour, here ten seconds; nothing is missed."""
+    monkeypatch.setattr("pipeline.monitor.room._SILENT_S", 10.0)
+    heard = listen(Muted(25.0, another_cry))
+    heard.until(lambda: heard.count(Health, state="ended") == 1)
+    stretches = heard.store.rows(Coverage, order_by="started_at")
+    assert [round(row["heard_s"]) for row in stretches[:2]] == [10, 10]
+    assert heard.count(EpisodeRow, coverage_id=stretches[2]["id"]) >= 1
 
 
 def test_waits_grow_from_try_to_try(listen: Callable[[Source], Listening]) -> None:
