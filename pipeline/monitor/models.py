@@ -213,7 +213,7 @@ class KeptSound(Base):
     """Sound that was kept, by choice. ``path`` is relative to the folder of kept sound.
 
     ``episode_id`` is None for sound kept between episodes. ``gone_at`` and ``gone_why`` ("expired", "room",
-    "missing", "removed") once the file is no longer there; the row stays.
+    "missing": deleted by hand) once the file is no longer there; the row stays.
     """
 
     __tablename__ = "kept_sounds"

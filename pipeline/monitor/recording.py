@@ -104,11 +104,15 @@ class Recorder:
         with self._changed:
             if waits and self._thread.is_alive():
                 self._changed.wait_for(lambda: self._waiting < self._most_waiting, _REPLAY_WAITS_S)
-            if self._waiting >= self._most_waiting:
+            fits = self._waiting < self._most_waiting
+            if fits:
+                self._waiting += size
+            else:
                 self.lost_s += seconds
-                return
-            self._waiting += size
-        self._todo.put(partial(self._with_sound, todo, size))
+        if fits:
+            self._todo.put(partial(self._with_sound, todo, size))
+        if self._thread.ident is not None and not self._thread.is_alive():
+            self._shelf.failed("", "its thread broke off unexpectedly; start the monitor anew")
 
     def _with_sound(self, todo: Callable[[], None], size: int) -> None:
         with self._changed:
@@ -116,8 +120,15 @@ class Recorder:
             self._changed.notify_all()
         todo()
 
+    def _do(self, todo: Callable[[], None]) -> None:
+        """Do something; a folder that is gone or closed to us ends nothing."""
+        try:
+            todo()
+        except OSError as error:
+            self._shelf.failed("", error.strerror or str(error))
+
     def _run(self) -> None:
-        self._shelf.take_stock()
+        self._do(self._shelf.take_stock)
         tidied_s = self._clock.monotonic()
         while True:
             try:
@@ -126,16 +137,16 @@ class Recorder:
                 todo = self._shelf.tidy
             if todo is None:
                 break
-            todo()
+            self._do(todo)
             now_s = self._clock.monotonic()
             if now_s - tidied_s >= _TIDY_EVERY_S:
                 tidied_s = now_s
-                self._shelf.tidy()
+                self._do(self._shelf.tidy)
             if self.lost_s > self._told_lost_s:
                 self._told_lost_s = self.lost_s
                 self._shelf.failed("", f"its disk is too slow, {self.lost_s:.0f} s are lost so far")
         for tape in list(self._tapes):
-            tape.over()
+            self._do(tape.over)
 
     def done(self, tape: Tape) -> None:
         """A stretch has ended; for the recorder's thread."""

@@ -65,7 +65,10 @@ def kept_path(folder: Path, path: str) -> Path | None:
     Args:
         path: as in the row.
     """
-    inside = (folder / path).resolve()
+    try:
+        inside = (folder / path).resolve()
+    except RuntimeError:  # links that go round in a circle
+        return None
     return inside if inside.is_relative_to(folder.resolve()) and inside != folder.resolve() else None
 
 
@@ -246,8 +249,8 @@ class Shelf:
             seconds = _length_s(path)
             episode = str(words["episode_id"]) if words["episode_id"] else None
             known = self._store.rows(EpisodeRow, where=EpisodeRow.id == episode) if episode else []
-        except (ValueError, OSError):
-            return
+        except (ValueError, OSError, StoreError):
+            return  # damaged, or not to be known just now: the next start sees it again
         if began.tzinfo is None:
             return
         self._put(

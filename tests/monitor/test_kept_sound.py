@@ -285,6 +285,19 @@ def test_a_disk_that_hangs_holds_nobody_up_and_what_is_lost_is_told(store: Store
     assert [row["state"] for row in store.rows(Health)] == ["not-kept"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_recorder_that_broke_off_is_told(store: Store, tmp_path: Path) -> None:
+    kept = Kept(store, Keep("all", tmp_path / "sound"))
+    kept.recorder.put(lambda: {}["broken"])
+    kept.recorder.start()
+    deadline = time.monotonic() + 10
+    while not kept.recorder.failures:
+        assert time.monotonic() < deadline
+        kept.hear(noise(1), {}, began=NIGHT)
+    assert any("broke off unexpectedly" in words for words in kept.said)
+    kept.recorder.close()
+
+
 def test_two_monitors_do_not_share_a_folder(store: Store, tmp_path: Path) -> None:
     first = Kept(store, Keep("all", tmp_path / "sound"))
     with pytest.raises(SettingsError, match="Another monitor keeps sound"):
