@@ -1,15 +1,20 @@
 """Replays the Dockerfile's steps without a container engine:   python deploy/replay.py [FOLDER]
 
+    python deploy/replay.py --stage pages
+    python deploy/replay.py --arg EMBEDDER=yamnet [--yamnet SAVEDMODEL]
+
 The ``RUN`` steps of the stage that installs are run as they stand, with ``/opt/crylens`` put below FOLDER;
 the ``COPY`` steps of the stages that run are carried out, no more than ``Dockerfile.dockerignore`` lets
-through. Then the entry point is started without privilege, everything made read-only but a temporary folder,
-and asked about the demo cry. What this does not show: the base image, its Python and its libraries, the
-health check, and anything that only an engine does.
+through. Then the command of the image is started without privilege, everything made read-only but a temporary
+folder; its health check is run, and it is asked about the demo cry (the service) or for the page. Where
+TensorFlow Hub cannot be reached, ``--yamnet`` puts a folder where the fetch would have put it. What this does
+not show: the base image, its Python and its libraries, and anything that only an engine does.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -25,6 +30,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 USER = 10001
+YAMNET = "https://tfhub.dev/google/yamnet/1"  # TensorFlow Hub keeps what it fetched under its address' hash
+READY = {"service": "/ready", "pages": "/_stcore/health"}
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
@@ -52,7 +59,8 @@ def main() -> None:
     """Install, copy, count, run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "image")
-    parser.add_argument("--stage", default="service")
+    parser.add_argument("--stage", default="service", choices=("service", "pages"))
+    parser.add_argument("--yamnet", type=Path, help="a SavedModel folder, instead of fetching it")
     parser.add_argument("--arg", action="append", default=[], metavar="NAME=VALUE", help="a build argument")
     given = parser.parse_args()
     image = given.folder.resolve()
@@ -60,10 +68,15 @@ def main() -> None:
     (image / "app").mkdir(parents=True)
     found = stages()
     arguments = {"EMBEDDER": "student", **dict(pair.split("=", 1) for pair in given.arg)}
+    if given.yamnet:
+        cached = image / "opt" / "crylens" / "tfhub" / hashlib.sha1(YAMNET.encode()).hexdigest()
+        shutil.copytree(given.yamnet, cached)
     install(image, found[f"install-{given.stage}"], arguments)
     steps = lineage(given.stage, found)
     copy(image / "app", steps)
-    print(json.dumps({"megabytes": sizes(image), "answer": run(image, steps, arguments)}, indent=2))
+    print(
+        json.dumps({"megabytes": sizes(image), "answer": run(image, given.stage, steps, arguments)}, indent=2)
+    )
 
 
 def install(image: Path, steps: list[tuple[str, str]], arguments: dict[str, str]) -> None:
@@ -71,7 +84,7 @@ def install(image: Path, steps: list[tuple[str, str]], arguments: dict[str, str]
     build = image / "build"
     build.mkdir()
     copy(build, steps)
-    (image / "opt").mkdir()
+    (image / "opt").mkdir(exist_ok=True)
     place = str(image / "opt" / "crylens")
     environment = {**os.environ, **arguments, "PATH": f"{place}/bin:{os.environ['PATH']}"}
     environment |= {
@@ -121,14 +134,22 @@ def sizes(image: Path) -> dict[str, float]:
     }
 
 
-def run(image: Path, steps: list[tuple[str, str]], arguments: dict[str, str]) -> dict[str, object]:
-    """Start the entry point as the image would, and ask it about the demo cry."""
-    [entry] = [json.loads(value) for instruction, value in steps if instruction == "ENTRYPOINT"]
+def run(
+    image: Path, stage: str, steps: list[tuple[str, str]], arguments: dict[str, str]
+) -> dict[str, object]:
+    """Start the command as the image would, run its health check, and ask it something."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    entry[entry.index("--port") + 1] = str(port)
-    entry[entry.index("--host") + 1] = "127.0.0.1"
+        port = str(probe.getsockname()[1])
+    [inside] = [value for instruction, value in steps if instruction == "EXPOSE"]
+    command = [
+        word.replace(inside, port).replace("0.0.0.0", "127.0.0.1")
+        for instruction, value in steps
+        if instruction in ("ENTRYPOINT", "CMD")
+        for word in json.loads(value)
+    ]
+    [health] = [value for instruction, value in steps if instruction == "HEALTHCHECK"]
+    check = [word.replace(inside, port) for word in json.loads(health.partition("CMD")[2])]
     writable = image / "tmp"
     writable.mkdir()
     subprocess.run(["chmod", "-R", "a-w,a+rX", str(image / "opt"), str(image / "app")], check=True)
@@ -140,26 +161,29 @@ def run(image: Path, steps: list[tuple[str, str]], arguments: dict[str, str]) ->
     }
     environment |= {"CRY_EMBEDDER": arguments["EMBEDDER"], "TFHUB_CACHE_DIR": f"{image}/opt/crylens/tfhub"}
     began = time.monotonic()
-    process = subprocess.Popen(unprivileged(entry, writable), cwd=image / "app", env=environment)
+    process = subprocess.Popen(unprivileged(command, writable), cwd=image / "app", env=environment)
     try:
-        wait(f"http://127.0.0.1:{port}/ready")
+        wait(f"http://127.0.0.1:{port}{READY[stage]}")
         ready_s = time.monotonic() - began
-        body = demo_cry()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/classify", body[0], {"Content-Type": body[1]}
-        )
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            found = json.load(answer)
+        subprocess.run(unprivileged(check, writable), cwd=image / "app", env=environment, check=True)
+        found = asked(stage, f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
         status = process.wait(60)
         subprocess.run(["chmod", "-R", "u+w", str(image)], check=True)
-    return {
-        "ready_s": round(ready_s, 1),
-        "detection": found["detection"],
-        "label": found["label"],
-        "exit_status": status,
-    }
+    return {"ready_s": round(ready_s, 1), "healthy": True, **found, "exit_status": status}
+
+
+def asked(stage: str, url: str) -> dict[str, object]:
+    """What it says of the demo cry; of the pages, that there is one."""
+    if stage == "pages":
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return {"status": answer.status, "is_a_page": b"<title>" in answer.read()}
+    body, kind = demo_cry()
+    request = urllib.request.Request(f"{url}/classify", body, {"Content-Type": kind})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        found = json.load(answer)
+    return {"detection": found["detection"], "label": found["label"]}
 
 
 def unprivileged(entry: list[str], writable: Path) -> list[str]:

@@ -235,6 +235,23 @@ def sample_block(artifacts: Path) -> str:
     record = next((analysis.to_dict() for analysis in heard if analysis.is_cry), None)
     if record is None:
         raise CryError(f"None of {SAMPLE_SEEDS} synthesised cries is heard as one at the shipped threshold.")
+    return _lines_of(record)
+
+
+def curl_block(artifacts: Path) -> str:
+    """What the service's /classify says of the demo cry (deploy/clients/demo_cry.py), a line per key."""
+    from pipeline import CryPipeline
+    from pipeline.service.answers import Hearing, classification
+    from pipeline.settings import get_settings
+    from pipeline.synthesis import DEMOS
+
+    pipe = CryPipeline.load("student", get_settings(artifacts_dir=artifacts))
+    found = pipe.analyze(DEMOS["cry"].make(), name="cry.wav")
+    reasons = found.reasons.to_dict() if found.reasons else None
+    return _lines_of(classification(Hearing(found.to_dict(), [], None, []), reasons, top_k=3, names=None))
+
+
+def _lines_of(record: Mapping[str, Any]) -> str:
     keys = ",\n ".join(f'"{key}": {json.dumps(_rounded(value))}' for key, value in record.items())
     return f"```json\n{{{keys}}}\n```"
 
@@ -251,7 +268,7 @@ def _commands(commands: Any) -> list[str]:
     return ["```sh", *commands, "```"]
 
 
-# The sample needs the models to run; the other blocks are read from manifests.
+# The samples need the models to run; the other blocks are read from manifests.
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "night-figures": night_block,
     "zoo-figures": zoo_block,
@@ -259,6 +276,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "threshold-figures": threshold_block,
     "reason-figures": reason_block,
     "sample-output": sample_block,
+    "curl-output": curl_block,
 }
 
 

@@ -127,7 +127,7 @@ class Decoders:
         """A process that lives and has nothing to do."""
         while True:
             try:
-                child = await asyncio.wait_for(self._idle.get(), self._settings.serve_decode_timeout_s)
+                child = await asyncio.wait_for(self._idle.get(), _START_S)
             except TimeoutError:
                 raise busy(5) from None
             if not child.is_gone:

@@ -12,7 +12,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Set
+from collections.abc import Callable, Set
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -35,7 +35,9 @@ ROUTES = UPLOADS | JSON | _UNCOUNTED | {"/v1/stream"}
 _MOST_JSON = 2**20
 _FORM_OVERHEAD = 64 * 2**10
 _MOST_BODIES = 256  # uploads coming in at once; each may take its time
+_MOST_HELD = 6  # so many of the largest uploads may lie on the disk at once
 _LEAST_BYTES_PER_S = 4_096
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -64,7 +66,7 @@ class Gate:
         token = settings.serve_token
         self._token = hashlib.sha256(token.get_secret_value().encode()).digest() if token else None
         self._origins = origins_of(settings)
-        self._bodies = 0
+        self._bodies = self._held = 0
         self._with_body = (UPLOADS | JSON) & paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,6 +91,9 @@ class Gate:
 
     async def _through(self, scope: Scope, headers: Headers, receive: Receive, note: _Note) -> None:
         path = scope["path"]
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # Whoever stands before this service may have gone by the other one (RFC 9112, 6.3).
+            raise Problem("request/malformed", "Its length is told twice.", headers={"Connection": "close"})
         if path not in OPEN:
             self._require_token(headers)
         if path not in _UNCOUNTED:
@@ -105,11 +110,17 @@ class Gate:
         if self._bodies >= _MOST_BODIES:
             raise busy(self._admission.retry_after_s)
         self._bodies += 1
+        body = _Body(receive, most, self._settings.serve_body_timeout_s, path, self._hold)
         try:
-            body = _Body(receive, most, self._settings.serve_body_timeout_s, path)
             await self._app(scope, body.receive, note.send)
         finally:
             self._bodies -= 1
+            self._held -= body.held
+
+    def _hold(self, more: int) -> None:
+        if self._held + more > _MOST_HELD * self._settings.serve_max_upload_bytes:
+            raise busy(self._admission.retry_after_s)
+        self._held += more
 
     def _most_bytes(self, path: str) -> int:
         return self._settings.serve_max_upload_bytes + _FORM_OVERHEAD if path in UPLOADS else _MOST_JSON
@@ -172,11 +183,18 @@ def _too_large(path: str, most: int) -> Problem:
 
 
 class _Body:
-    """A body as it arrives: counted, and given up on when it dawdles."""
+    """A body as it arrives: counted, and given up on when it dawdles.
 
-    def __init__(self, receive: Receive, most: int, patience_s: float, path: str) -> None:
+    Attributes:
+        held: bytes for which there was room.
+    """
+
+    def __init__(
+        self, receive: Receive, most: int, patience_s: float, path: str, hold: Callable[[int], None]
+    ) -> None:
         self._receive, self._most, self._patience_s, self._path = receive, most, patience_s, path
-        self._count = 0
+        self._hold = hold
+        self._count = self.held = 0
         self._began = time.monotonic()
         self._complete = False
 
@@ -184,7 +202,7 @@ class _Body:
         """The next part.
 
         Raises:
-            Problem: too large (413), or too slow (408).
+            Problem: too large (413), too slow (408), or no room for it and the others (503).
         """
         if self._complete:  # from here on only a client that goes away is waited for
             return await self._receive()
@@ -197,6 +215,8 @@ class _Body:
         self._count += len(message.get("body", b""))
         if self._count > self._most:
             raise _too_large(self._path, self._most)
+        self._hold(self._count - self.held)
+        self.held = self._count
         self._complete = not message.get("more_body", False)
         late_s = time.monotonic() - self._began - self._patience_s
         if not self._complete and late_s > self._count / _LEAST_BYTES_PER_S:
@@ -243,6 +263,7 @@ class _Note:
         """Log and count."""
         took_s = time.perf_counter() - self._began
         method = self._scope.get("method", "WS")
+        method = method if method in _METHODS else "other"  # as with paths: what a client wrote is no label
         route = self._scope["path"] if self._scope["path"] in ROUTES else "other"
         self._metrics.requests.labels(method, route, str(self._status)).inc()
         if method != "WS":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -85,12 +86,15 @@ class RateLimit:
     def take(self, client: str) -> None:
         """Count a request of a client.
 
+        Args:
+            client: its address. Of IPv6 the first half counts: who has one address there has 2**64.
+
         Raises:
             Problem: it has no more for now (429, Retry-After).
         """
         if not self._rate:
             return
-        now = self._clock()
+        now, client = self._clock(), _site_of(client)
         tokens, then = self._buckets.pop(client, (self._burst, now))
         tokens = min(self._burst, tokens + (now - then) * self._rate)
         enough = tokens >= 1
@@ -104,3 +108,15 @@ class RateLimit:
                 f"{round(self._rate * 60)} requests a minute are allowed.",
                 headers={"Retry-After": str(max(1, wait))},
             )
+
+
+def _site_of(client: str) -> str:
+    if ":" not in client:
+        return client
+    try:
+        address = ipaddress.IPv6Address(client)
+    except ValueError:
+        return client
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address.packed[:8] + bytes(8), 64)))

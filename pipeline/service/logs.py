@@ -27,6 +27,18 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class NotSaidTwice(logging.Filter):
+    """Leaves out what uvicorn says of streams: clients' addresses, and that one that was refused never began.
+
+    The request's own line, by the gate, says what is to be known of it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to keep it."""
+        told = str(record.msg)
+        return not told.startswith(('%s - "WebSocket', "ASGI callable returned without completing handshake"))
+
+
 def configure() -> None:
     """Send this program's and uvicorn's log to standard error as JSON lines. For programs, not libraries."""
     logging.config.dictConfig(
@@ -34,7 +46,10 @@ def configure() -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"json": {"()": JsonLines}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "filters": {"streams": {"()": NotSaidTwice}},
+            "handlers": {
+                "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["streams"]}
+            },
             "loggers": {
                 name: {"handlers": ["stderr"], "level": level, "propagate": False}
                 for name, level in (("pipeline", "INFO"), ("uvicorn", "INFO"), ("uvicorn.access", "ERROR"))

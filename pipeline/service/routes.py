@@ -14,6 +14,7 @@ from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from pipeline import __version__, acoustics, formats
+from pipeline._inputs import printable
 from pipeline.service import answers, features, schemas
 from pipeline.service.answers import Hearing
 from pipeline.service.decoding import Upload
@@ -234,13 +235,19 @@ async def _received(request: Request, file: UploadFile) -> AsyncIterator[tuple[S
     state = _state(request)
     state.require_ready()
     path = state.spool / f"{uuid.uuid4().hex}.upload"
-    name = (file.filename or "").replace("\\", "/").rpartition("/")[2] or "recording"
     try:
         await asyncio.to_thread(_spool, file, path)
+        await file.close()  # so that it lies on the disk once, not twice, while it waits for its turn
         async with state.admission.slot():
-            yield state, Upload(path, name, file.size or 0)
+            yield state, Upload(path, _name_of(file), file.size or 0)
     finally:
         path.unlink(missing_ok=True)
+
+
+def _name_of(file: UploadFile) -> str:
+    """What the client calls it, in characters that reach another role as they are."""
+    name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
+    return printable(name).replace('"', "'") or "recording"
 
 
 def _spool(file: UploadFile, path: Any) -> None:

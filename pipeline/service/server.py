@@ -4,14 +4,17 @@ were accepted are finished."""
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.errors import CryError
 from pipeline.service import logs
 from pipeline.service.app import create_app
+from pipeline.service.problems import Problem
 from pipeline.service.state import Role
 from pipeline.settings import Settings
 
@@ -49,6 +52,16 @@ class PatientButNotForever(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         super().handle_websocket_upgrade(event)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is refused with a problem document, like all else."""
+        request_id = uuid.uuid4().hex
+        answer = Problem("request/malformed", msg).response(request_id)
+        head = [*answer.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        response = h11.Response(status_code=400, headers=head, reason=b"Bad Request")
+        for event in (response, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """An answer was sent; what the client still sends of its request is passed over for a while."""
@@ -93,6 +106,7 @@ def serve(role: Role, settings: Settings, host: str, port: int) -> None:
         CryError: the models cannot be had, or the address cannot be listened on.
     """
     logs.configure()
+    _allow_many_connections()
     failure: list[CryError] = []
 
     def failed(error: CryError) -> None:
@@ -121,3 +135,14 @@ def serve(role: Role, settings: Settings, host: str, port: int) -> None:
         ) from stopped
     if failure:
         raise failure[0]
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system lets this process have: clients that dawdle use up the usual 1024."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

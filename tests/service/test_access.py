@@ -93,6 +93,20 @@ def test_no_more_than_the_rate_gets_through(waits: list[float], per_minute: int)
         rate.take(f"another {turn}")  # who has its own bucket, full
 
 
+def test_of_ipv6_the_network_is_the_client_and_of_ipv4_the_address() -> None:
+    rate = RateLimit(60, lambda: 0.0)
+    for number in range(60):
+        rate.take(f"2001:db8:1:2::{number:x}")
+    with pytest.raises(Problem):
+        rate.take("2001:db8:1:2:ffff::1")
+    for another in ("2001:db8:1:3::1", "::ffff:192.0.2.1", "192.0.2.7", "", "fe80::1%eth0"):
+        rate.take(another)
+    for _ in range(59):
+        rate.take("192.0.2.1")
+    with pytest.raises(Problem):
+        rate.take("::ffff:192.0.2.1")
+
+
 @given(outcomes=st.lists(st.sampled_from(["up", "down", "wait"]), max_size=60))
 def test_a_breaker_lets_nobody_through_while_open_and_closes_on_success(outcomes: list[str]) -> None:
     now, failures = 0.0, 0

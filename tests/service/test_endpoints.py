@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -219,6 +220,7 @@ def test_health_ready_and_metrics(client: httpx.Client, recordings: Path) -> Non
     before = figures()
     send(client, "/classify", recordings / "cry.flac")
     send(client, "/classify", b"not a sound at all")
+    assert client.request("BREW", "/coffee").status_code == 404
     after = figures()
 
     def grown(name: str) -> float:
@@ -226,6 +228,8 @@ def test_health_ready_and_metrics(client: httpx.Client, recordings: Path) -> Non
 
     assert grown('crylens_requests_total{method="POST",route="/classify",status="200"}') == 1
     assert grown('crylens_errors_total{code="audio/not-audio"}') == 1
+    assert grown('crylens_requests_total{method="other",route="other",status="404"}') == 1
+    assert not [name for name in after if "BREW" in name or "coffee" in name], "strangers make no labels"
     assert grown('crylens_audio_seconds_total{route="/classify"}') == pytest.approx(7, abs=0.2)
     assert grown('crylens_request_seconds_count{route="/classify"}') == 2
     assert after["crylens_queue_waiting"] == after["crylens_queue_running"] == 0
@@ -274,6 +278,38 @@ def test_openapi_examples_work_when_pasted(client: httpx.Client, service: Server
                     assert about(json.loads(done.stdout)) == about(content["example"]), path
                 ran += 1
     assert ran == 4
+
+
+def test_what_the_readme_pastes_gives_the_answer_it_shows(service: Server, tmp_path: Path) -> None:
+    """Commands and answer as they stand there; figures are rounded there to three digits."""
+    section = (ROOT / "README.md").read_text().partition("### A service")[2]
+    [commands] = re.findall(r"```sh\n([^`]*demo_cry[^`]*)```", section)
+    shown = json.loads(re.findall(r"```json\n(.*?)```", section, re.DOTALL)[0])
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    here = commands.replace("http://127.0.0.1:8000", service.url).replace("curl ", "curl --silent ")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-ec", here], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert_near(json.loads(done.stdout), shown)
+
+
+def assert_near(given: object, shown: object) -> None:
+    """The same, numbers to within what another processor may round otherwise."""
+    if isinstance(shown, dict):
+        assert isinstance(given, dict)
+        assert list(given) == list(shown)
+        for key, value in shown.items():
+            assert_near(given[key], value)
+    elif isinstance(shown, list):
+        assert isinstance(given, list)
+        assert len(given) == len(shown)
+        for one, other in zip(given, shown, strict=True):
+            assert_near(one, other)
+    elif isinstance(shown, float):
+        assert given == pytest.approx(shown, abs=5e-3)
+    else:
+        assert given == shown
 
 
 def about(answer: object) -> object:

@@ -190,6 +190,60 @@ def test_malformed_multipart(tight: Server, head: str, body: bytes) -> None:
     assert b"request/" in answer
 
 
+def test_what_is_no_http(tight: Server) -> None:
+    get = b"GET /health HTTP/1.1\r\n"
+    twice = get + b"Host: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"
+    for request in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", get + b"\r\n", twice):
+        answer = raw(tight, request)
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request"), answer
+        assert b"application/problem+json" in answer
+        assert b'"code":"request/malformed"' in answer
+
+
+def test_a_length_told_twice_hides_no_second_request(tight: Server) -> None:
+    """Somebody before the service may have gone by the other length, and taken the rest for this body."""
+    with socket.create_connection(("127.0.0.1", tight.port), 5) as connection:
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        )
+        connection.settimeout(10)
+        answers = b""
+        while got := connection.recv(65_536):
+            answers += got
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert answers.startswith(b"HTTP/1.1 400")
+
+
+def test_many_large_uploads_at_once_do_not_fill_the_disk(tight: Server) -> None:
+    """Eight that each may come, but not all at once: some are told to come back, and there is room again."""
+    head = (
+        b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        b"Content-Length: 990000\r\n\r\n--x\r\n"
+        b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    )
+    open_ones = [socket.create_connection(("127.0.0.1", tight.port), 5) for _ in range(8)]
+    try:
+        for connection in open_ones:
+            connection.sendall(head + bytes(980_000 - len(head)))
+        told = []
+        for connection in open_ones:
+            connection.settimeout(15)
+            told.append(connection.recv(65_536)[:12])
+    finally:
+        for connection in open_ones:
+            connection.close()
+    assert sorted(set(told)) == [b"HTTP/1.1 408", b"HTTP/1.1 503"], told
+    assert 1 <= told.count(b"HTTP/1.1 503") <= 2
+
+
+def test_it_may_have_as_many_connections_as_the_system_allows(tight: Server) -> None:
+    import resource
+
+    soft, hard = resource.prlimit(tight.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == min(hard, 65_536)
+
+
 def test_forms_without_the_file_or_with_too_many(client: httpx.Client) -> None:
     assert_problem(client.post("/classify", files={"sound": b"x"}), 422, "request/invalid")
     several = [("file", ("a.wav", wav())), ("file", ("b.wav", wav()))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,23 @@ def test_other_peoples_pages_may_not_listen(service: Server) -> None:
     assert told.value.response.status_code == 403
     with connect(address, origin=service.url, proxy=None) as own:  # type: ignore[arg-type]
         assert json.loads(own.recv(20))["type"] == "ready"
+
+
+def test_the_log_tells_nobodys_address(service: Server) -> None:
+    with open_stream(service, rate=16_001) as live:
+        live.recv(20)
+    with pytest.raises(InvalidStatus), open_stream(service, rate=7):
+        pass
+    deadline, lines = time.monotonic() + 20, []
+    while time.monotonic() < deadline:  # a line is written when all is said
+        lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+        if {line["status"] for line in lines if line.get("route") == "/v1/stream"} >= {101, 422}:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("streams are not logged")
+    assert not [line for line in lines if "127.0.0.1:" in line["event"] and "running" not in line["event"]]
+    assert not [line for line in lines if line["level"] == "error"]
 
 
 def test_clients_that_vanish_leave_nothing_behind(
