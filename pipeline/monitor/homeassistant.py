@@ -144,7 +144,6 @@ def discovery(topics: Topics, room: str, slug: str, found_under: str) -> dict[st
         f"{found_under}/{kind}/{base}/{name}/config": {
             **config,
             "unique_id": f"{base}_{name}",
-            "object_id": f"crylens_{slug}_{name}",
             "qos": 1,
             "device": device,
             "origin": {"name": "CryLens"},

@@ -34,15 +34,18 @@ class Broker:
 
     def __init__(self, folder: Path, *, password: bool = False, certificate: Path | None = None) -> None:
         if MOSQUITTO is None:
-            pytest.skip("no mosquitto found: install Debian's package mosquitto to run the tests with a broker")
+            pytest.skip(
+                "no mosquitto found: install Debian's package mosquitto to run the tests with a broker"
+            )
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         lines = [f"listener {self.port} 127.0.0.1", f"allow_anonymous {'false' if password else 'true'}"]
         if password:
             users = folder / "users"
-            maker = Path(MOSQUITTO).parent.parent / "bin" / "mosquitto_passwd"
-            subprocess.run([maker, "-b", "-c", users, USER, PASSWORD], check=True, capture_output=True)
+            subprocess.run(
+                ["mosquitto_passwd", "-b", "-c", users, USER, PASSWORD], check=True, capture_output=True
+            )
             users.chmod(0o644)
             lines.append(f"password_file {users}")
         if certificate is not None:
