@@ -318,8 +318,8 @@ def test_after_a_kill_the_open_clip_is_there_up_to_the_last_seconds(
     soundfile.write(source, heard, rate)
     arguments = ("--store", database, "--keep", "episodes", "--keep-folder", folder)
     running = monitor("--source", source, "--speed", "10", *arguments)
-    running.wait_for("crying since")
-    deadline = time.monotonic() + 60
+    running.wait_for("crying since", timeout_s=240)
+    deadline = time.monotonic() + 120
     while not any(path.stat().st_size > 500_000 for path in folder.rglob(".*.part")):
         assert time.monotonic() < deadline, running.said
         time.sleep(0.05)
