@@ -140,23 +140,28 @@ def upload(page: Page, files: Sequence[Path]) -> None:
     page.locator("input[type=file]").set_input_files([str(path) for path in files])
 
 
-def settle(page: Page) -> None:
-    """Wait until Streamlit has finished and every chart on the page is drawn."""
+def settle(page: Page, *, live: bool = False) -> None:
+    """Wait until Streamlit has finished and every chart on the page is drawn.
+
+    ``live``: the page looks again by itself every few seconds, so that a busy machine never finds it idle.
+    """
     page.wait_for_function(
-        """() => document.querySelector('[data-test-script-state]')?.dataset.testScriptState !== 'running'
-            && !document.querySelector('[data-stale=true], [data-testid=stSkeleton], [data-testid=stSpinner]')
+        """live => (live || (!document.querySelector('[data-stale=true]')
+                && document.querySelector('[data-test-script-state]')?.dataset.testScriptState !== 'running'))
+            && !document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner]')
             && [...document.querySelectorAll('[data-testid=stVegaLiteChart]')]
-                .every(chart => chart.querySelector('svg .mark-group, canvas'))"""
+                .every(chart => chart.querySelector('svg .mark-group, canvas'))""",
+        arg=live,
     )
 
 
-def photograph(page: Page, path: Path) -> None:
-    """The whole page, top to bottom, in one picture."""
-    settle(page)
+def photograph(page: Page, path: Path, *, live: bool = False) -> None:
+    """The whole page, top to bottom, in one picture; ``live`` as of :func:`settle`."""
+    settle(page, live=live)
     path.parent.mkdir(parents=True, exist_ok=True)
     size = page.viewport_size or WIDE
     tall = page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight")
     page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(int(tall) + 60, 6000))})
-    settle(page)
+    settle(page, live=live)
     page.screenshot(path=path, animations="disabled")
     page.set_viewport_size(size)

@@ -87,7 +87,7 @@ def monitor_page(
 def at(browser: Browser, address: str, view: str, **more: Any) -> Page:
     page = visit(browser, f"{address}/?view={view.replace(' ', '+')}", tab=view, zone=ZONE, **more)
     page.get_by_text("Times are those of Australia/Adelaide").wait_for()
-    settle(page)
+    settle(page, live=True)
     return page
 
 
@@ -101,14 +101,18 @@ def test_every_view_of_a_replayed_night(
     for view in VIEWS:
         page.get_by_role("tab", name=view).click()
         page.get_by_role("tabpanel").filter(visible=True).get_by_role("status").first.wait_for()
-        settle(page)
+        settle(page, live=True)
         text = page.locator("body").inner_text()
         assert "Not listening" in text, view  # the replay is over, and that is said on every view
         assert "went wrong" not in text
         assert "Traceback" not in text
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], view
         name = view.lower().replace(" ", "-")
-        photograph(page, SCREENSHOTS / f"monitor-{name}-{'phone' if size is PHONE else 'wide'}-{scheme}.png")
+        photograph(
+            page,
+            SCREENSHOTS / f"monitor-{name}-{'phone' if size is PHONE else 'wide'}-{scheme}.png",
+            live=True,
+        )
     page.context.close()
 
 
@@ -121,7 +125,7 @@ def test_the_episode_is_heard_seen_and_marked(
     # From the list of tonight's episodes to the episode itself.
     page.locator(f".st-key-open-{first['id']} button").click()
     page.get_by_text("Was it crying?").wait_for()
-    settle(page)
+    settle(page, live=True)
     sound = page.locator("audio").first
     sound.evaluate("player => player.readyState || new Promise(done => player.onloadedmetadata = done)")
     lasted = first["end_s"] - first["start_s"]
@@ -140,7 +144,7 @@ def test_the_episode_is_heard_seen_and_marked(
     assert said == [(first["id"], "wrong"), (first["id"], "right")]
     page.get_by_text("What the sound says about why").click()
     page.get_by_text("How far to trust this").wait_for()
-    photograph(page, SCREENSHOTS / "monitor-episode-wide-light.png")
+    photograph(page, SCREENSHOTS / "monitor-episode-wide-light.png", live=True)
     page.context.close()
 
 
@@ -156,7 +160,7 @@ def test_the_view_follows_a_running_monitor_without_being_reloaded(
         page.get_by_text("Crying since").wait_for()
         meter = page.get_by_role("meter", name="Cry score just now")
         assert int(meter.get_attribute("aria-valuenow") or 0) > 0
-        photograph(page, SCREENSHOTS / "monitor-crying-phone-light.png")
+        photograph(page, SCREENSHOTS / "monitor-crying-phone-light.png", live=True)
         page.get_by_text("Quiet since").wait_for()
         assert process.wait(60) == 0
     page.get_by_role("status").get_by_text("Not listening").wait_for()

@@ -149,7 +149,10 @@ def gaps_words(span: Span, listened: list[Span], zone: Zone) -> str:
     if not found:
         return ""
     named = sorted(sorted(found, key=lambda gap: gap[0] - gap[1])[:_GAPS])
-    told = "; ".join(f"{clock(a, zone)} to {clock(b, zone)} ({lasted(seconds([(a, b)]))})" for a, b in named)
+    told = "; ".join(
+        f"{when(a, span[1], zone)} to {when(b, span[1], zone)} ({lasted(seconds([(a, b)]))})"
+        for a, b in named
+    )
     more = f"; and {len(found) - len(named)} shorter times" if len(found) > len(named) else ""
     return f"Not listening {told}{more}."
 
