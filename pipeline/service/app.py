@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI
 from fastapi.exceptions import (
     RequestValidationError,
     ValidationException,
@@ -93,10 +93,7 @@ def create_app(role: Role, settings: Settings, failed: Callable[[CryError], None
 def _tell_problems(app: FastAPI) -> None:
     async def told(asked: HTTPConnection, problem: Problem) -> Response:
         asked.state.problem = problem.code
-        response = problem.response(asked.state.request_id)
-        if isinstance(asked, WebSocket):
-            await asked.send_denial_response(response)
-        return response
+        return problem.response(asked.state.request_id)
 
     @app.exception_handler(HTTPException)
     async def of_http(request: HTTPConnection, error: HTTPException) -> Response:
