@@ -180,7 +180,6 @@ def _latest(place: Place, part: Part, marks: Marks, until: datetime) -> None:
                 key=f"open-{row['id']}",
                 icon=":material/child_care:",
                 type="tertiary",
-                help="Show this episode",
                 on_click=_open,
                 args=(row["id"],),
             )
