@@ -73,7 +73,10 @@ def main() -> None:
         "clients": with_service,
         "ratio_best_rate_to_calls_alone": round(best / per_second, 3),
     }
-    _bench.save("service", figures)
+    if given.share == 1.0:
+        _bench.save("service", figures)
+    else:  # a quick look replaces no kept figures
+        print(json.dumps(figures, indent=1))
 
 
 def seconds_alone(times: int) -> list[float]:
