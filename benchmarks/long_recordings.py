@@ -73,7 +73,7 @@ def stages(path: Path) -> dict[str, float]:
     """Seconds that an hour takes in each stage with the student, one after the other on one thread."""
     from pipeline import audio
     from pipeline.detection import load_head
-    from pipeline.embedding.logmel import patches
+    from pipeline.embedding.logmel import frames_of_log_mel
     from pipeline.embedding.student import StudentEmbedder
     from pipeline.settings import get_settings
 
@@ -95,8 +95,8 @@ def stages(path: Path) -> dict[str, float]:
         return result
 
     blocks = timed("decoding FLAC", decoded)
-    inputs = timed("log-mel", lambda: [patches(block) for block in blocks])
-    embedded = timed("network", lambda: [student.embed_patches(each) for each in inputs])
+    inputs = timed("log-mel", lambda: [frames_of_log_mel(block) for block in blocks])
+    embedded = timed("network", lambda: [student.embed_columns(each) for each in inputs])
     timed("detection head", lambda: list(head.score_blocks(embedded)))
     return found
 

@@ -21,7 +21,7 @@ from pipeline.analysis import CryPipeline
 from pipeline.audio import SAMPLE_RATE, load, open_stream
 from pipeline.detection import Evidence
 from pipeline.embedding.base import FRAME_SAMPLES, HOP_SAMPLES
-from pipeline.embedding.logmel import patches
+from pipeline.embedding.logmel import columns_of, frames_of_log_mel
 from pipeline.embedding.student import BATCH, MODEL_FILE, StudentEmbedder
 from pipeline.episodes import Episode, EpisodeTracker
 from pipeline.settings import PROJECT_ROOT
@@ -171,9 +171,9 @@ def test_as_many_threads_as_were_set(
     streamed = np.concatenate(list(student.embed_blocks(iter(blocks))))
     assert most <= threads
     assert (most > 1) == (threads > 1)
-    inputs = patches(evening[: 80 * SAMPLE_RATE])
-    assert len(inputs) > 3 * BATCH
-    np.testing.assert_allclose(student.embed_patches(inputs), streamed, atol=1e-5)
+    columns = frames_of_log_mel(evening[: 80 * SAMPLE_RATE])
+    assert len(columns) > columns_of(3 * BATCH)
+    np.testing.assert_allclose(student.embed_columns(columns), streamed, atol=1e-5)
     assert most <= threads
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy.fft import rfft
 
 from pipeline.embedding.base import HOP_SAMPLES, SAMPLE_RATE, FloatArray, frame_count, pad_to_frames
 
@@ -54,15 +55,22 @@ def log_mel(samples: FloatArray) -> FloatArray:
         part = frames[start : start + BLOCK]
         padded, bands = windowed[: len(part)], out[start : start + BLOCK]
         np.multiply(part, _window(), out=padded[:, :STFT_WINDOW])
-        np.matmul(np.abs(np.fft.rfft(padded)), mel_matrix(), out=bands)
+        np.matmul(np.abs(rfft(padded)), mel_matrix(), out=bands)
         bands += np.float32(LOG_OFFSET)
         np.log(bands, out=bands)
     return out
 
 
-def patches(samples: FloatArray) -> FloatArray:
-    """The network's input: (frames, 96, 64) float32, one per 0.48 s, tail zero-padded as YAMNet does."""
+def columns_of(frames: int) -> int:
+    """Log-mel columns that ``frames`` frames in a row are made of."""
+    return PATCH_COLUMNS + (frames - 1) * PATCH_HOP_COLUMNS
+
+
+def frames_of_log_mel(samples: FloatArray) -> FloatArray:
+    """The student's input: log-mel of (n,) samples at 16 kHz, tail zero-padded as YAMNet does.
+
+    Returns:
+        (48 (k + 1), 64) float32 for k frames; frame i is columns 48 i to 48 i + 96.
+    """
     columns = log_mel(pad_to_frames(np.asarray(samples, dtype=np.float32)))
-    view = np.lib.stride_tricks.sliding_window_view(columns, PATCH_COLUMNS, axis=0)[::PATCH_HOP_COLUMNS]
-    view = view[: frame_count(len(samples))]
-    return np.ascontiguousarray(view.transpose(0, 2, 1))
+    return columns[: columns_of(frame_count(len(samples)))]

@@ -19,12 +19,12 @@ from pipeline.embedding.base import (
     embed_in_blocks,
     frame_count,
 )
-from pipeline.embedding.logmel import patches
+from pipeline.embedding.logmel import PATCH_HOP_COLUMNS, columns_of, frames_of_log_mel
 from pipeline.errors import ArtifactError
 from pipeline.settings import Settings
 
 MODEL_FILE = "student.onnx"
-# Patches per run: bounds memory on long stretches; larger ones are not faster.
+# Frames per run: bounds memory on long stretches; more are not faster.
 BATCH = 32
 
 
@@ -91,10 +91,9 @@ class StudentEmbedder:
         with one_blas_thread():
             return np.concatenate(self._side_by_side(self._embed_alone, stretches))
 
-    def embed_patches(self, inputs: FloatArray) -> FloatArray:
-        """(frames, 96, 64) log-mel patches to (frames, 1024) float32."""
-        batches = [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
-        return np.concatenate(self._side_by_side(self._run, batches))
+    def embed_columns(self, columns: FloatArray) -> FloatArray:
+        """Log-mel columns of k frames in a row, (48 (k + 1), 64) float32, to (k, 1024) float32."""
+        return np.concatenate(self._side_by_side(self._run, _stretches(columns)))
 
     def embed_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
         """Embed a stream; equal to ``embed`` of the whole.
@@ -131,9 +130,17 @@ class StudentEmbedder:
 
     def _embed_alone(self, samples: FloatArray) -> FloatArray:
         """``embed`` in the thread that calls it."""
-        inputs = patches(samples)
-        return np.concatenate([self._run(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)])
+        return np.concatenate([self._run(part) for part in _stretches(frames_of_log_mel(samples))])
 
-    def _run(self, inputs: FloatArray) -> FloatArray:
-        """One batch through the network."""
-        return self._session.run(None, {self._input: inputs})[0]
+    def _run(self, columns: FloatArray) -> FloatArray:
+        """Some frames in a row through the network, which computes what they share once."""
+        return self._session.run(None, {self._input: columns[None]})[0][0]
+
+
+def _stretches(columns: FloatArray) -> list[FloatArray]:
+    """Columns of many frames as those of at most :data:`BATCH` each, overlapping by a frame's half."""
+    hops = len(columns) // PATCH_HOP_COLUMNS - 1
+    return [
+        columns[first * PATCH_HOP_COLUMNS :][: columns_of(min(BATCH, hops - first))]
+        for first in range(0, hops, BATCH)
+    ]

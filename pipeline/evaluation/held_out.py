@@ -82,7 +82,7 @@ def held_out_detectors(
     hearing: Sequence[Embedder]
     if embedder == "student":
         students = students_without_folds(
-            bank, entries, threads=settings.threads, cache=cache, seed=seed, progress=progress
+            bank, entries, settings=settings, cache=cache, seed=seed, progress=progress
         )
         hearing, embeddings = students, student_embeddings(students)
     else:

@@ -119,7 +119,7 @@ class Bank:
         if not missing:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        sounds = [self._sound(entry) for entry in self.entries]
+        sounds = [self.sound(entry) for entry in self.entries]
         for k in missing:
             self._build_pass(k, sounds, yamnet, progress)
 
@@ -136,7 +136,8 @@ class Bank:
     def __iter__(self) -> Iterator[BankPass]:
         return (self.open(k) for k in range(self.passes))
 
-    def _sound(self, entry: Entry) -> NDArray[np.float16]:
+    def sound(self, entry: Entry) -> NDArray[np.float16]:
+        """A clip's samples at 16 kHz, (n,); n is 0 for what is too short to be heard at all."""
         if entry.path is None:
             return synthetic.make(entry.label, int(entry.group.rsplit("-", 1)[1])).astype(np.float16)
         from pipeline.audio import load

@@ -212,7 +212,7 @@ def judge(
         students = students_without_folds(
             material.bank,
             material.entries,
-            threads=settings.threads,
+            settings=settings,
             cache=cache,
             seed=seed,
             progress=progress,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.embedding.base import EMBEDDING_SIZE
-from pipeline.embedding.logmel import PATCH_COLUMNS, PATCH_HOP_COLUMNS
+from pipeline.embedding.logmel import columns_of
+from pipeline.settings import Settings
 from pipeline.training import student
 from pipeline.training.bank import Bank, Entry
 from pipeline.training.detector_recipe import folds, unseen
+from pipeline.training.teacher_classes import teacher_classes
 
 if TYPE_CHECKING:
     from pipeline.embedding.student import StudentEmbedder
@@ -33,11 +36,9 @@ def embed_bank(bank: Bank, k: int, embedder: StudentEmbedder) -> np.ndarray:
     if not path.is_file():
         heard = bank.open(k)
         result = np.empty((len(heard.embeddings), EMBEDDING_SIZE), np.float16)
-        columns = np.asarray(heard.columns)
         for example in heard.examples:
-            starts = example.column_start + PATCH_HOP_COLUMNS * np.arange(example.frames)
-            inputs = columns[starts[:, None] + np.arange(PATCH_COLUMNS)].astype(np.float32)
-            result[example.start : example.start + example.frames] = embedder.embed_patches(inputs)
+            inputs = heard.columns[example.column_start :][: columns_of(example.frames)].astype(np.float32)
+            result[example.start : example.start + example.frames] = embedder.embed_columns(inputs)
         unfinished = path.with_suffix(".part.npy")
         np.save(unfinished, result)
         unfinished.replace(path)
@@ -45,32 +46,48 @@ def embed_bank(bank: Bank, k: int, embedder: StudentEmbedder) -> np.ndarray:
 
 
 def students_without_folds(
-    bank: Bank, entries: Sequence[Entry], *, threads: int, cache: Path, seed: int, progress: Progress | None
+    bank: Bank,
+    entries: Sequence[Entry],
+    *,
+    settings: Settings,
+    cache: Path,
+    seed: int,
+    progress: Progress | None,
 ) -> list[StudentEmbedder]:
     """For each fold a student taught without it; those not kept in the cache yet are taught first."""
     from pipeline.embedding.student import StudentEmbedder
 
-    fold_of = folds(entries)
     students = []
-    for fold in range(fold_of.max() + 1):
-        banned = (fold_of == fold) | unseen(entries)
-        without = np.flatnonzero(banned).tolist()
-        name = json.dumps([bank.folder.parent.name, bank.passes, fold, without, student.EPOCHS, seed])
-        path = cache / "students" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
-        if not path.is_file():
-            data = student.distil(
-                bank,
-                banned=banned,
-                epochs=student.EPOCHS,
-                seed=seed,
-                work=path.with_suffix(""),
-                progress=progress,
-            )
-            unfinished = path.with_suffix(".part")
-            unfinished.write_bytes(data)
-            unfinished.replace(path)
-        students.append(StudentEmbedder(path.read_bytes(), threads))
+    for fold in range(folds(entries).max() + 1):
+        path = student_without(fold, bank, settings=settings, cache=cache, seed=seed, progress=progress)
+        students.append(StudentEmbedder(path.read_bytes(), settings.threads))
     return students
+
+
+def student_without(
+    fold: int, bank: Bank, *, settings: Settings, cache: Path, seed: int, progress: Progress | None
+) -> Path:
+    """The file of the student that was taught without a fold, and is taught first where there is none."""
+    banned = (folds(bank.entries) == fold) | unseen(bank.entries)
+    without = np.flatnonzero(banned).tolist()
+    recipe = [student.VERSION, student.EPOCHS, bank.passes, seed]
+    name = json.dumps([bank.folder.parent.name, fold, without, recipe])
+    path = cache / "students" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
+    if not path.is_file():
+        taught = student.distil(
+            bank,
+            teacher_classes(bank, settings),
+            banned=banned,
+            epochs=student.EPOCHS,
+            seed=seed,
+            work=path.with_suffix(""),
+            progress=progress,
+        )
+        unfinished = path.with_suffix(".part")
+        unfinished.write_bytes(taught.data)
+        unfinished.replace(path)
+        shutil.rmtree(path.with_suffix(""))
+    return path
 
 
 def student_embeddings(students: Sequence[StudentEmbedder]) -> Embeddings:

@@ -22,18 +22,22 @@ def model_card(metrics: dict[str, Any], options: dict[str, Any]) -> str:
     return f"""# Student: YAMNet's embedding without TensorFlow
 
 A network of depthwise-separable convolutions, taught to give YAMNet's 1024-wide embedding from the same
-log-mel patches (96 columns of 10 ms, 64 mel bands). ONNX, {metrics["bytes"] / 1e6:.2f} MB. It is what CryLens
-listens with when YAMNet is not at hand.
+log-mel columns (10 ms, 64 mel bands, 96 to a frame). It does not pad in time, so frames that overlap share
+what they have in common. {metrics["parameters"] / 1e6:.2f} million parameters, kept in half precision and
+computed with in single: ONNX, {metrics["bytes"] / 1e6:.2f} MB. It is what CryLens listens with when YAMNet is
+not at hand.
 
 ```
 python -m pipeline train student --data ../shared/data --seed {options["seed"]}
 ```
 
-- Teacher: YAMNet (Google, Apache 2.0), AudioSet weights. Only its answers were used; no weight of it is in
-  here.
+- Teacher: YAMNet (Google, Apache 2.0), AudioSet weights. Only its answers were used, embeddings and class
+  scores; no weight of it is in here.
 - Taught on {options["passes"]} hearings of the data (one clean, the others mixed, band-limited, coded,
-  reverberated, noisy, at other levels), {options["epochs"]} rounds of 20 480 frames. Labels of the recordings
-  were not used.
+  reverberated, noisy, at other levels), {options["epochs"]} rounds of
+  {options["frames_per_epoch"]:,} frames. Labels of the recordings were not used.
+- Half precision of the weights: embeddings before and after have a cosine of
+  {metrics["half_precision_cosine"]:.6f} at the least.
 - Cosine with the teacher on the clean recordings it was taught on: mean {cosine["mean"]:.3f}, tenth
   percentile {cosine["tenth_percentile"]:.3f} over {metrics["frames"]} frames. This says how well it copies,
   not how well it detects: for that see `artifacts/detector-student`, whose figures come from students that

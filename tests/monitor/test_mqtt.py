@@ -122,8 +122,8 @@ def test_a_broker_that_is_down_for_a_while_misses_no_alert_and_gets_each_once(
         assert len(alerts.waiting()) == 5
         broker.start()
         until(lambda: not alerts.waiting())
-        until(lambda: {"homeassistant/binary_sensor/home_cry_nursery/crying/config", "home/cry/status"} <= set(
-            reader.last))  # fmt: skip
+        wanted = {"homeassistant/binary_sensor/home_cry_nursery/crying/config", "home/cry/status"}
+        until(lambda: wanted <= set(reader.last))
         until(lambda: len(set(reader.of("home/cry/alert"))) == 6)
         assert alerts.close() == 0
         assert journal.close()

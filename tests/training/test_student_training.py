@@ -10,10 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.audio import load
 from pipeline.embedding.student import StudentEmbedder
+from pipeline.embedding.yamnet import YamnetEmbedder
 from pipeline.errors import DataError
-from pipeline.training import held_out_students, student
+from pipeline.settings import get_settings
+from pipeline.training import held_out_students, student, student_network, teacher_classes
+from pipeline.training.bank import Bank
+from pipeline.training.data import read_manifest
 from pipeline.training.detector_recipe import UNSEEN_BACKGROUNDS, folds
+from pipeline.training.teacher_classes import TeacherClasses
 
 Make = Callable[..., Any]
 
@@ -24,94 +30,137 @@ def bank(made_up_bank: Make) -> Any:
     return made_up_bank(per_source=4)
 
 
+@pytest.fixture(scope="module")
+def classes() -> TeacherClasses:
+    """A last layer of three classes."""
+    rng = np.random.default_rng(0)
+    return TeacherClasses(0.05 * rng.normal(size=(1024, 3)).astype(np.float32), np.zeros(3, np.float32))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _short_lessons() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(student, "PATCHES_PER_EPOCH", 48)
-        patch.setattr(student, "BATCH", 16)
+        patch.setattr(student, "SEGMENTS_PER_EPOCH", 24)
+        patch.setattr(student, "BATCH", 8)
         yield
 
 
-def test_frames_of_banned_clips_are_not_gathered_nor_what_they_are_mixed_into(bank: Any) -> None:
+def test_segments_of_banned_clips_are_not_gathered_nor_what_they_are_mixed_into(bank: Any) -> None:
     whole = student.Frames.gather(bank)
-    assert len(whole.index) == 2 * 6 * len(bank.entries)
+    assert len(whole.index) == 2 * 3 * len(bank.entries), "six frames hold three segments of four"
     banned = np.array([e.source == "esc50" for e in bank.entries])
     rest = student.Frames.gather(bank, banned)
     expected = {
-        (k, e.start + frame)
+        (k, e.column_start + 48 * frame, e.start + frame)
         for k, heard in enumerate(bank)
         for e in heard.examples
         if not banned[e.entry] and not (e.partner >= 0 and banned[e.partner])
-        for frame in range(e.frames)
+        for frame in range(e.frames - 3)
     }
-    assert {(int(k), int(frame)) for k, _, frame in rest.index} == expected
+    assert {tuple(row) for row in rest.index.tolist()} == expected
     with pytest.raises(DataError, match="No training audio"):
         student.Frames.gather(bank, np.ones(len(bank.entries), bool))
 
 
-def test_a_batch_pairs_patches_with_their_own_targets(bank: Any) -> None:
+def test_banned_clips_do_not_even_set_the_scale(bank: Any) -> None:
+    banned = np.array([e.source == "esc50" for e in bank.entries])
+    before = student.Frames.gather(bank, banned).deviation
+    parts = {
+        (k, row)
+        for k, heard in enumerate(bank)
+        for e in heard.examples
+        if banned[e.entry]
+        for row in range(e.start, e.start + e.frames)
+    }
+    kept = {(k, row): bank.open(k).embeddings[row].copy() for k, row in parts}
+    try:
+        for k, row in parts:
+            bank.open(k).embeddings[row] = 100.0
+        np.testing.assert_array_equal(student.Frames.gather(bank, banned).deviation, before)
+    finally:
+        for (k, row), was in kept.items():
+            bank.open(k).embeddings[row] = was
+
+
+def test_a_batch_pairs_columns_with_their_own_targets(bank: Any) -> None:
     frames = student.Frames.gather(bank)
     rows = frames.index[[3, 100, -1]]
-    inputs, (targets, scores) = frames.batch(rows)
-    for i, (k, column, frame) in enumerate(rows):
-        heard = bank.open(int(k))
-        np.testing.assert_array_equal(inputs[i], heard.columns[column : column + 96].astype(np.float32))
-        np.testing.assert_allclose(
-            targets[i] * frames.deviation, heard.embeddings[frame].astype(np.float32), atol=1e-3
-        )
-        np.testing.assert_array_equal(scores[i], heard.scores[frame].astype(np.float32))
+    inputs, targets = frames.batch(rows)
+    assert inputs.shape == (3, 240, 64)
+    for i, (k, column, frame) in enumerate(rows.tolist()):
+        heard = bank.open(k)
+        np.testing.assert_array_equal(inputs[i], heard.columns[column : column + 240].astype(np.float32))
+        wanted = heard.embeddings[frame : frame + 4].astype(np.float32)
+        np.testing.assert_allclose(targets[i] * frames.deviation, wanted, atol=1e-3)
 
 
 @pytest.fixture(scope="module")
-def taught(bank: Any, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def taught(bank: Any, classes: TeacherClasses, tmp_path_factory: pytest.TempPathFactory) -> student.Taught:
     """A network after two very short epochs, without a break."""
     work = tmp_path_factory.mktemp("work") / "students"
-    data = student.distil(bank, epochs=2, seed=0, work=work)
-    assert not work.exists(), "a finished run leaves no checkpoints"
-    return data
+    return student.distil(bank, classes, epochs=2, seed=0, work=work)
 
 
-def test_the_network_is_small_and_runs_without_its_teacher(taught: bytes, bank: Any) -> None:
-    assert len(taught) <= 4_000_000
-    embedder = StudentEmbedder(taught, threads=1)
+def test_the_network_is_small_and_runs_without_its_teacher(taught: student.Taught, bank: Any) -> None:
+    assert len(taught.data) <= 2_000_000
+    assert 0.99 < taught.half_precision_cosine <= 1.0001
+    embedder = StudentEmbedder(taught.data, threads=1)
     given = held_out_students.embed_bank(bank, 0, embedder)
     assert given.shape == bank.open(0).embeddings.shape
-    first = bank.open(0).columns[:96].astype(np.float32)[None]
-    np.testing.assert_allclose(given[0], embedder.embed_patches(first)[0], rtol=1e-2, atol=1e-2)
+    first = bank.open(0).columns[:96].astype(np.float32)
+    np.testing.assert_allclose(given[0], embedder.embed_columns(first)[0], rtol=1e-2, atol=1e-2)
     kept = list((bank.folder / "0").glob("student-*.npy"))
     assert [p.name for p in kept] == [f"student-{embedder.checksum[:16]}.npy"]
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_network(taught: bytes, bank: Any, tmp_path: Path) -> None:
+def test_the_exported_network_is_the_trained_one(tmp_path: Path) -> None:
+    network = student_network.network()
+    probe = np.random.default_rng(0).uniform(-7, 2, (3, 240, 64)).astype(np.float32)
+    scale = np.random.default_rng(1).uniform(0.5, 2, 1024).astype(np.float32)
+    wanted = np.asarray(network(probe)) * scale
+    data, _ = student_network.to_onnx(network, scale, probe, tmp_path / "export")
+    embedder = StudentEmbedder(data, threads=1)
+    given = np.stack([embedder.embed_columns(each) for each in probe])
+    assert np.corrcoef(given.ravel(), wanted.ravel())[0, 1] > 0.999
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_network(
+    taught: student.Taught, classes: TeacherClasses, bank: Any, tmp_path: Path
+) -> None:
     def stop_in_the_second(what: str, done: int, total: int) -> None:
         if "epoch 2" in what:
             raise KeyboardInterrupt
 
     work = tmp_path / "work"
     with pytest.raises(KeyboardInterrupt):
-        student.distil(bank, epochs=2, seed=0, work=work, progress=stop_in_the_second)
-    assert (work / "network.keras").is_file()
+        student.distil(bank, classes, epochs=2, seed=0, work=work, progress=stop_in_the_second)
+    assert (work / "checkpoint").is_file()
     stages: list[str] = []
-    data = student.distil(bank, epochs=2, seed=0, work=work, progress=lambda what, *_: stages.append(what))
+    found = student.distil(
+        bank, classes, epochs=2, seed=0, work=work, progress=lambda what, *_: stages.append(what)
+    )
     assert stages
     assert all("epoch 2" in stage for stage in stages), "the first epoch was kept"
-    patches = bank.open(0).columns[: 96 * 4].reshape(4, 96, 64).astype(np.float32)
-    ours, whole = (StudentEmbedder(d, threads=1).embed_patches(patches) for d in (data, taught))
+    columns = bank.open(0).columns[: 48 * 6].astype(np.float32)
+    ours, whole = (StudentEmbedder(d, threads=1).embed_columns(columns) for d in (found.data, taught.data))
     np.testing.assert_allclose(ours, whole, rtol=1e-2, atol=1e-2)
 
 
 def test_no_fold_is_judged_by_a_student_that_heard_it(
-    bank: Any, taught: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bank: Any, taught: student.Taught, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bans: list[np.ndarray] = []
 
-    def note(bank: Any, *, banned: np.ndarray, **_: Any) -> bytes:
+    def note(bank: Any, classes: object, *, banned: np.ndarray, work: Path, **_: Any) -> student.Taught:
         bans.append(banned)
+        work.mkdir()
         return taught
 
     monkeypatch.setattr(student, "distil", note)
+    monkeypatch.setattr(held_out_students, "teacher_classes", lambda *_: None)
     (tmp_path / "students").mkdir()
-    options: dict[str, Any] = {"threads": 1, "cache": tmp_path, "seed": 0, "progress": None}
+    options: dict[str, Any] = {"settings": get_settings(), "cache": tmp_path, "seed": 0, "progress": None}
     students = held_out_students.students_without_folds(bank, bank.entries, **options)
     embeddings = held_out_students.student_embeddings(students)
     fold_of = folds(bank.entries)
@@ -123,6 +172,38 @@ def test_no_fold_is_judged_by_a_student_that_heard_it(
         assert not banned.all()
     held_out_students.students_without_folds(bank, bank.entries, **options)
     assert len(bans) == fold_of.max() + 1, "students once taught are kept"
+    assert {p.suffix for p in (tmp_path / "students").iterdir()} == {".onnx"}, "and no checkpoints"
+
+
+def test_the_teachers_last_layer_is_found_out_from_its_answers(
+    small_cut: Path, yamnet: YamnetEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = read_manifest(small_cut)
+    bank = Bank(clips, cache_dir=tmp_path, passes=1)
+    monkeypatch.setattr(teacher_classes, "FRAMES", 2_400)
+    with pytest.raises(DataError, match="does not name a YAMNet"):
+        teacher_classes._find_out(bank, _Confused(yamnet))
+    monkeypatch.setattr(teacher_classes, "YamnetEmbedder", lambda settings: yamnet)
+    bank.folder.parent.mkdir(parents=True)
+    found = teacher_classes.teacher_classes(bank, get_settings())
+    embeddings, scores = yamnet.embed_and_score(load(clips[0].path).samples)
+    np.testing.assert_allclose(
+        1 / (1 + np.exp(-(embeddings @ found.weights + found.bias))), scores, atol=0.02
+    )
+    monkeypatch.setattr(teacher_classes, "YamnetEmbedder", None)
+    again = teacher_classes.teacher_classes(bank, get_settings())
+    np.testing.assert_array_equal(again.weights, found.weights)
+
+
+class _Confused:
+    """A teacher whose scores belong to other frames."""
+
+    def __init__(self, yamnet: YamnetEmbedder) -> None:
+        self._yamnet = yamnet
+
+    def embed_and_score(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        embeddings, scores = self._yamnet.embed_and_score(samples)
+        return embeddings, scores[::-1]
 
 
 def test_agreement_is_the_cosine() -> None:
