@@ -40,7 +40,11 @@ class NotSaidTwice(logging.Filter):
 
 
 def configure() -> None:
-    """Send this program's and uvicorn's log to standard error as JSON lines. For programs, not libraries."""
+    """Send this program's and uvicorn's log to standard error as JSON lines, and what others warn of.
+
+    For programs, not libraries.
+    """
+    logging.captureWarnings(True)
     logging.config.dictConfig(
         {
             "version": 1,
@@ -50,6 +54,7 @@ def configure() -> None:
             "handlers": {
                 "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["streams"]}
             },
+            "root": {"handlers": ["stderr"], "level": "WARNING"},
             "loggers": {
                 name: {"handlers": ["stderr"], "level": level, "propagate": False}
                 for name, level in (("pipeline", "INFO"), ("uvicorn", "INFO"), ("uvicorn.access", "ERROR"))
