@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.fft import rfft
 
 from pipeline.embedding.base import HOP_SAMPLES, SAMPLE_RATE, FloatArray, frame_count, pad_to_frames
 
@@ -55,7 +54,7 @@ def log_mel(samples: FloatArray) -> FloatArray:
         part = frames[start : start + BLOCK]
         padded, bands = windowed[: len(part)], out[start : start + BLOCK]
         np.multiply(part, _window(), out=padded[:, :STFT_WINDOW])
-        np.matmul(np.abs(rfft(padded)), mel_matrix(), out=bands)
+        np.matmul(np.abs(np.fft.rfft(padded)), mel_matrix(), out=bands)
         bands += np.float32(LOG_OFFSET)
         np.log(bands, out=bands)
     return out
