@@ -23,7 +23,7 @@ class Played:
         for i, change, partner, rng in self._plan(k):
             if not wanted[i]:
                 continue
-            clean = self._sound(self.entries[i]).astype(np.float32)
+            clean = self.sound(self.entries[i]).astype(np.float32)
             if not len(clean):
                 continue
             if change == augment.Recipe():
@@ -31,7 +31,7 @@ class Played:
                 continue
             if len(clean) > 2 * FRAME_SAMPLES:
                 clean = clean[int(rng.integers(0, START_JITTER)) :]
-            other = self._sound(self.entries[partner]).astype(np.float32) if partner >= 0 else None
+            other = self.sound(self.entries[partner]).astype(np.float32) if partner >= 0 else None
             yield i, augment.apply(clean, change, other, rng)
 
 

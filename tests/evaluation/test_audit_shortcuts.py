@@ -106,8 +106,8 @@ def test_classes_from_both_collections_are_not(audited: Audit, tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def voices(audited: Audit, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Three cuts of one cry of each of 20 donors, labelled by a coin per donor: only the donor tells."""
-    cuts = planted.cries(shared / "data" / "donateacry" / "hungry", 20, 1.8, each=3)
+    """Five cuts of one cry of each of 20 donors, labelled by a coin per donor: only the donor tells."""
+    cuts = planted.cries(shared / "data" / "donateacry" / "hungry", 20, 1.2, each=5)
     fallen = np.random.default_rng(2).permutation(np.arange(20) % 2)
     coin = dict(zip(sorted({who for who, _ in cuts}), fallen, strict=True))
     takes = [

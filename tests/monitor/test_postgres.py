@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from histories import everything, rows
 from listening import Monitor, crylens
-from serving import PASSWORD, PostgresServer, programs
+from postgres_server import PASSWORD, PostgresServer, programs
 
 from pipeline.monitor.clock import SystemClock
 from pipeline.monitor.exporting import FORMATS, export, load

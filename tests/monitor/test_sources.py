@@ -239,7 +239,7 @@ def test_a_folder_without_recordings_is_said(tmp_path: Path) -> None:
         (["--source", "mic", "--source", "mic", "--room", "room 2"], "Two rooms are called"),
         (["--source", "-", "--source", "-"], "one room only"),
         (["--source", "mic", "--speed", "fast"], "Speed cannot be 'fast'"),
-        (["--source", "mic", "--store", "postgresql://here/there"], "is no place for a history"),
+        (["--source", "mic", "--store", "mysql://here/there"], "is no place for a history"),
     ],
 )
 def test_what_cannot_be_begun_is_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
