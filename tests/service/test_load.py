@@ -16,7 +16,7 @@ from test_refusals import wav
 
 
 def test_sixty_four_clients_at_once_lose_nothing(service: Server) -> None:
-    cry, still = wav(1.0), wav(1.0)[:44] + bytes(32_000)
+    cry, still = wav(3.0), wav(1.0)[:44] + bytes(32_000)
     everybody = threading.Barrier(64)
 
     def ask(number: int) -> tuple[int, httpx.Response]:
