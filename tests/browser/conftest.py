@@ -73,8 +73,12 @@ def light_page(tmp_path_factory: pytest.TempPathFactory, _chromium_is_there: Non
     assert "Traceback" not in log.read_text(errors="replace")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(sounds: Path) -> Iterator[Browser]:
-    """Chromium whose microphone hears a real cry."""
+    """Chromium whose microphone hears a real cry.
+
+    Closed after each file: Playwright keeps an event loop running while it is open, and a test of another
+    folder in the same process could start none of its own.
+    """
     with chromium(sounds / "microphone.wav") as one:
         yield one
