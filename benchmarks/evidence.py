@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline._cache import default_cache
 from pipeline.evaluation import night
 from pipeline.evaluation import night_figures as figure
 from pipeline.evaluation.night_figures import Heard
@@ -24,7 +25,6 @@ from pipeline.evaluation.night_hearing import Hearing
 from pipeline.evaluation.night_judges import judges_of
 from pipeline.evaluation.night_sound import Night
 from pipeline.settings import get_settings
-from pipeline.training.cache import default_cache
 from pipeline.zoo.crylens import CrylensYamnet
 from pipeline.zoo.listening import rules_of
 from pipeline.zoo.yamnet_class import shared_yamnet

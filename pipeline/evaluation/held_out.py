@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline._cache import default_cache
 from pipeline.detection import DetectorHead
 from pipeline.embedding.base import Embedder
 from pipeline.evaluation.detection import out_of_group
@@ -23,7 +24,6 @@ from pipeline.settings import Settings, get_settings
 from pipeline.training import detector
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.bank import Bank
-from pipeline.training.cache import default_cache
 from pipeline.training.detector_choice import WINDOWS, choose
 
 Progress = Callable[[str, int, int], None]

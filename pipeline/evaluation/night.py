@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline._cache import default_cache
 from pipeline.errors import SettingsError
 from pipeline.evaluation import night_budget
 from pipeline.evaluation import night_figures as figure
@@ -27,7 +28,6 @@ from pipeline.evaluation.night_plan import SHORTEST_S, NightOptions
 from pipeline.evaluation.night_sound import Night, write_audio
 from pipeline.settings import Settings, get_settings
 from pipeline.training.bank import entries_of
-from pipeline.training.cache import default_cache
 from pipeline.training.checked import verified
 from pipeline.training.data import read_manifest
 from pipeline.training.detector_recipe import folds

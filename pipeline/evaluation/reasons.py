@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline._cache import default_cache
 from pipeline.errors import SettingsError
 from pipeline.evaluation.class_figures import FIGURES, confusion, metrics, one_vs_rest_auc, reliability
 from pipeline.evaluation.intervals import bootstrap_by_group, permutation_test
 from pipeline.evaluation.reason_tables import to_markdown
-from pipeline.training.cache import default_cache
 from pipeline.training.protocols import PROTOCOLS, FoldScores, Protocol
 from pipeline.training.reason_calibration import log_loss, nested, of_true_class
 from pipeline.training.reason_features import Progress, ReasonData, load_data

@@ -22,6 +22,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline._cache import default_cache
 from pipeline.errors import DataError, SettingsError
 from pipeline.evaluation.curves import detection_curves
 from pipeline.evaluation.intervals import bootstrap_by_group
@@ -30,7 +31,6 @@ from pipeline.evaluation.played_bank import Played, PlayedBank, PlayedMixedBank
 from pipeline.training import checked
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.bank import Entry, entries_of
-from pipeline.training.cache import default_cache
 from pipeline.training.data import Clip, read_manifest
 from pipeline.training.reason_features import write_array
 from pipeline.zoo import registry

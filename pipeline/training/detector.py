@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import artifacts
+from pipeline._cache import default_cache
 from pipeline.detection import FEATURES, HEAD_FILE, DetectorHead
 from pipeline.embedding.student import StudentEmbedder
 from pipeline.embedding.yamnet import YamnetEmbedder
@@ -24,7 +25,6 @@ from pipeline.evaluation.metrics import threshold_at
 from pipeline.settings import Settings, get_settings
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.bank import Bank, Entry, MixedBank
-from pipeline.training.cache import default_cache
 from pipeline.training.checked import verified
 from pipeline.training.data import read_manifest
 from pipeline.training.detector_card import model_card

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import acoustics
-from pipeline.training.cache import default_cache
+from pipeline._cache import default_cache
 from pipeline.training.reason_set import ReasonSet, arrays_of, choose_clips, licences_of, names_of
 
 Progress = Callable[[str, int, int], None]

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from pipeline import acoustics, artifacts
+from pipeline._cache import default_cache
 from pipeline.evaluation.audit.card import with_findings
 from pipeline.evaluation.reasons import evaluate
 from pipeline.reasons import CALIBRATION_FILE, KIND, MODEL_FILE, Calibration
-from pipeline.training.cache import default_cache
 from pipeline.training.reason_calibration import fit_calibration
 from pipeline.training.reason_card import model_card
 from pipeline.training.reason_features import AUGMENTED, Progress, ReasonData, load_data

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from pipeline import artifacts
+from pipeline._cache import default_cache
 from pipeline.embedding.base import EMBEDDING_SIZE
 from pipeline.embedding.logmel import MEL_BANDS, PATCH_HOP_COLUMNS, columns_of
 from pipeline.errors import DataError
 from pipeline.settings import Settings, get_settings
 from pipeline.training.bank import Bank
-from pipeline.training.cache import default_cache
 from pipeline.training.data import read_manifest
 from pipeline.training.student_network import network, to_onnx
 from pipeline.training.teacher_classes import TeacherClasses, teacher_classes

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline._cache import default_cache
 from pipeline.errors import AudioError
-from pipeline.training.cache import default_cache
 from pipeline.training.reason_features import augment, cached_array, content_of
 from pipeline.zoo.base import Example, Progress
 

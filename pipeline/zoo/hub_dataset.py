@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline._cache import default_cache
 from pipeline.audio import SUPPORTED_SUFFIXES
 from pipeline.errors import DataError
-from pipeline.training.cache import default_cache
 from pipeline.training.data import NOT_STATED, Clip, donor_of, read_manifest, write_manifest
 from pipeline.zoo import hub_formats
 from pipeline.zoo.base import Progress

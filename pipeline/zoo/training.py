@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline._cache import default_cache
 from pipeline.errors import DataError
-from pipeline.training.cache import default_cache
 from pipeline.training.data import Clip, read_manifest
 from pipeline.training.protocols import Fold, FoldScores, Protocol, out_of_fold
 from pipeline.zoo import registry

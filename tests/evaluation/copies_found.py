@@ -21,6 +21,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from pipeline._cache import default_cache
 from pipeline.audio import load
 from pipeline.errors import AudioError
 from pipeline.evaluation.audit.confirm import confirmed
@@ -28,7 +29,6 @@ from pipeline.evaluation.audit.dataset import AudioSet, Item, read_set
 from pipeline.evaluation.audit.gather import Sounds, gather
 from pipeline.evaluation.audit.neighbours import same_audio
 from pipeline.settings import get_settings
-from pipeline.training.cache import default_cache
 
 BASE, EACH = 600, 12
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline._cache import default_cache
 from pipeline._inputs import printable
 from pipeline.evaluation.audit import checks, copy_checks, leaks
 from pipeline.evaluation.audit.checks import SEVERITIES, Check, Scene
@@ -24,7 +25,6 @@ from pipeline.evaluation.audit.names import families
 from pipeline.evaluation.audit.neighbours import same_audio
 from pipeline.evaluation.audit.shortcuts import LINE, shortcuts, traits_of
 from pipeline.settings import Settings, get_settings
-from pipeline.training.cache import default_cache
 
 DRAWS, DEALS = 400, 200
 SHOWN = 50  # skipped files, classes, sources… listed in the summary; the tables hold all

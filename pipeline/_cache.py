@@ -1,4 +1,4 @@
-"""Where training keeps what it computed, so that the next run need not compute it again."""
+"""Where what was worked out once is kept, so that the next run need not work it out again."""
 
 from __future__ import annotations
 
