@@ -22,7 +22,8 @@ from pipeline.audio import SAMPLE_RATE, load, open_stream
 from pipeline.detection import Evidence
 from pipeline.embedding.base import FRAME_SAMPLES, HOP_SAMPLES
 from pipeline.embedding.logmel import columns_of, frames_of_log_mel
-from pipeline.embedding.student import BATCH, MODEL_FILE, StudentEmbedder
+from pipeline.embedding.network import BATCH
+from pipeline.embedding.student import MODEL_FILE, StudentEmbedder
 from pipeline.episodes import Episode, EpisodeTracker
 from pipeline.settings import PROJECT_ROOT
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pipeline.audio import load
 from pipeline.embedding.base import EMBEDDING_SIZE, frame_count
 from pipeline.embedding.logmel import frames_of_log_mel
-from pipeline.embedding.student import BATCH, MODEL_FILE, StudentEmbedder
+from pipeline.embedding.network import BATCH
+from pipeline.embedding.student import MODEL_FILE, StudentEmbedder
 from pipeline.embedding.yamnet import CRYING_CLASSES, YamnetEmbedder
 from pipeline.errors import ArtifactError
 from pipeline.settings import PROJECT_ROOT, get_settings
