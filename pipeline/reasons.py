@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline import acoustics
+from pipeline._reason_votes import Votes, votes_of
 from pipeline.errors import ArtifactError, SettingsError
 
 if TYPE_CHECKING:
@@ -248,7 +250,7 @@ class ReasonModel:
                 f"of shape {np.shape(features)}. Extract '{self.schema}', or train a model on '{schema}'.",
                 code="schema-mismatch",
             )
-        scores = self.estimator.predict_proba(np.asarray(features, dtype=np.float32)[None, :])[0]
+        scores = self._votes(np.asarray(features, dtype=np.float32)[None, :])[0]
         scores = np.asarray(scores, dtype=np.float64) / np.sum(scores, dtype=np.float64)
         probabilities = self.calibration.probabilities(scores)
         members = self.calibration.members(probabilities)
@@ -264,6 +266,10 @@ class ReasonModel:
             statement=self.statement,
         )
         return undecided.with_threshold(self.default_threshold if threshold is None else threshold)
+
+    @cached_property
+    def _votes(self) -> Votes:
+        return votes_of(self.estimator)
 
     def _named(self, values: np.ndarray) -> dict[str, float]:
         """(classes,) values by name of the reason."""
