@@ -29,10 +29,16 @@ def _present(path: Path) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test sees the settings or the hub cache of the person who runs it; those that need one set it."""
+    """No test sees the settings or the caches of the person who runs it; those that need one set it.
+
+    What is worked out once is shared by all processes of a run: the first to need YAMNet converts it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared_by_all = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("CRY_") and name != "CRY_SHARED"]:
             patch.delenv(name)
+        patch.setenv("XDG_CACHE_HOME", str(shared_by_all / "cache"))
         patch.setenv("TFHUB_CACHE_DIR", str(tmp_path_factory.mktemp("hub-cache")))
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -92,3 +98,21 @@ def yamnet(yamnet_dir: Path) -> YamnetEmbedder:
     from pipeline.settings import get_settings
 
     return YamnetEmbedder(get_settings(yamnet_handle=str(yamnet_dir)))
+
+
+@pytest.fixture(scope="session")
+def saved_model(yamnet_dir: Path) -> Any:
+    """YAMNet as ``hub.load`` gives it, run by TensorFlow: (n,) samples to scores, embeddings, log-mel."""
+    hub = pytest.importorskip("tensorflow_hub")
+    return hub.load(str(yamnet_dir))
+
+
+@pytest.fixture
+def without_tensorflow(tmp_path: Path) -> dict[str, str]:
+    """An environment for processes that, with all they start, find no TensorFlow."""
+    folder = tmp_path / "without"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['tensorflow'] = sys.modules['tensorflow_hub'] = None\n"
+    )
+    return {**os.environ, "PYTHONPATH": str(folder)}

@@ -138,18 +138,13 @@ def _checksums(manifest: Mapping[str, Any]) -> dict[str, str]:
 def _network_files(embedder: str, settings: Settings) -> dict[str, str]:
     """SHA-256 of each file of the embedder; none for a YAMNet that is still to be fetched."""
     import hashlib
-    from pathlib import Path
 
     from pipeline.artifacts import open_artifact
     from pipeline.embedding import yamnet
 
     if embedder == "student":
         return _checksums(open_artifact("student", settings=settings, kind="student").manifest)
-    handle = settings.yamnet_handle
-    folder = Path(handle)
-    if not yamnet.is_local(handle):
-        digest = hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
-        folder = yamnet.cache_folder() / digest
+    folder = yamnet.saved_model_folder(settings.yamnet_handle)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 

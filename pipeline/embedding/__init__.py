@@ -48,7 +48,8 @@ def _auto(settings: Settings) -> Embedder:
     from pipeline.embedding import yamnet
 
     handle = settings.yamnet_handle
-    if find_spec("tensorflow") is None or find_spec("tensorflow_hub") is None:
+    has_tensorflow = find_spec("tensorflow") is not None and find_spec("tensorflow_hub") is not None
+    if not has_tensorflow and not yamnet.is_converted(handle):
         return _student(
             settings, "Using the bundled embedder: TensorFlow, which YAMNet needs, is not installed."
         )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.audio import load
 from pipeline.embedding.base import EMBEDDING_SIZE, frame_count
 from pipeline.embedding.logmel import frames_of_log_mel
-from pipeline.embedding.network import BATCH
+from pipeline.embedding.network import BATCH, LONGEST
 from pipeline.embedding.student import MODEL_FILE, StudentEmbedder
 from pipeline.embedding.yamnet import CRYING_CLASSES, YamnetEmbedder
 from pipeline.errors import ArtifactError
@@ -94,9 +94,9 @@ def test_blocks_give_what_the_whole_gives(at: list[int], student: StudentEmbedde
 
 
 def test_more_frames_than_one_run_takes(student: StudentEmbedder) -> None:
-    samples = np.random.default_rng(1).normal(0, 0.05, 7_680 * (BATCH + 5)).astype(np.float32)
+    samples = np.random.default_rng(1).normal(0, 0.05, 7_680 * (2 * LONGEST + 5)).astype(np.float32)
     many = student.embed(samples)
-    assert len(many) > BATCH
+    assert len(many) > 2 * LONGEST
     later = frames_of_log_mel(samples)[48 * BATCH :]
     np.testing.assert_allclose(student.embed_columns(later), many[BATCH:], atol=1e-4)
 

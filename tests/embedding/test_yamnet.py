@@ -1,10 +1,14 @@
-"""YAMNet through the real ``hub.load``: by path, through the hub's cache, and when it cannot be had."""
+"""YAMNet by path, through the hub's cache, and when it cannot be had; it answers what TensorFlow answers."""
 
 from __future__ import annotations
 
 import hashlib
-import socket
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +21,12 @@ from pipeline.embedding.yamnet import (
     YamnetEmbedder,
     cache_folder,
     is_cached,
+    is_converted,
     is_local,
     is_reachable,
 )
 from pipeline.errors import EmbedderError
-from pipeline.settings import YAMNET_HUB_HANDLE, get_settings
+from pipeline.settings import PROJECT_ROOT, YAMNET_HUB_HANDLE, get_settings
 
 
 def test_by_path(yamnet: YamnetEmbedder, a_cry: Path, a_non_cry: Path) -> None:
@@ -33,6 +38,24 @@ def test_by_path(yamnet: YamnetEmbedder, a_cry: Path, a_non_cry: Path) -> None:
     assert scores[:, BABY_CRY_CLASS].max() > 0.7
     assert yamnet.embed_and_score(other)[1][:, CRYING_CLASSES].max() < 0.1
     np.testing.assert_array_equal(yamnet.embed(cry), embeddings)
+
+
+@pytest.mark.parametrize("sound", ["a_cry", "another_cry", "a_non_cry", "short", "silence"])
+def test_it_answers_what_tensorflow_answers(
+    sound: str, yamnet: YamnetEmbedder, saved_model: Any, request: pytest.FixtureRequest
+) -> None:
+    if sound == "silence":
+        samples = np.zeros(40_000, np.float32)
+    elif sound == "short":
+        samples = load(request.getfixturevalue("a_cry")).samples[16_000:20_800]
+    else:
+        samples = load(request.getfixturevalue(sound)).samples
+    ours, our_scores = yamnet.embed_and_score(samples)
+    scores, theirs = (np.asarray(each)[: frame_count(len(samples))] for each in saved_model(samples)[:2])
+    assert ours.shape == theirs.shape
+    assert theirs.max() > 1, "something is heard, in silence too"
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    np.testing.assert_allclose(our_scores, scores, atol=1e-4)
 
 
 # 15 600 + 3 * 7 680 needs no padding, and yet YAMNet by itself adds a frame of it.
@@ -86,4 +109,56 @@ def test_an_address_that_nobody_answers(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(EmbedderError, match="--embedder student") as caught:
         YamnetEmbedder(get_settings(yamnet_handle=handle, yamnet_timeout_s=1))
     assert handle in str(caught.value)
-    assert socket.getdefaulttimeout() is None, "the time-out is for the hub alone"
+
+
+def test_where_nothing_can_be_kept_it_is_heard_all_the_same(
+    yamnet: YamnetEmbedder, yamnet_dir: Path, a_cry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # nobody can make a folder below a file
+    made_anew = YamnetEmbedder(get_settings(yamnet_handle=str(yamnet_dir)))
+    assert not is_converted(str(yamnet_dir))
+    samples = load(a_cry).samples
+    np.testing.assert_array_equal(made_anew.embed(samples), yamnet.embed(samples))
+
+
+def test_what_was_kept_is_taken_only_as_it_was_kept_and_for_that_model(
+    yamnet: YamnetEmbedder, yamnet_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del yamnet  # loading it has left one in the cache
+    [kept] = (Path(os.environ["XDG_CACHE_HOME"]) / "crylens" / "yamnet").glob("*.onnx")
+    copy = tmp_path / "crylens" / "yamnet" / kept.name
+    copy.parent.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert not is_converted(str(yamnet_dir))
+    copy.write_bytes(kept.read_bytes())
+    assert is_converted(str(yamnet_dir))
+    other = tmp_path / "other"
+    shutil.copytree(yamnet_dir, other, copy_function=shutil.copyfile)
+    assert is_converted(str(other)), "the same files elsewhere"
+    [weights] = (other / "variables").glob("*.data*")
+    with weights.open("r+b") as file:
+        file.write(b"other")
+    assert not is_converted(str(other))
+    altered = bytearray(kept.read_bytes())
+    altered[len(altered) // 2] ^= 1
+    copy.write_bytes(altered)
+    assert not is_converted(str(yamnet_dir))
+
+
+def test_no_tensorflow_in_a_process_that_hears(yamnet: YamnetEmbedder, yamnet_dir: Path, a_cry: Path) -> None:
+    del yamnet
+    code = f"""
+import sys
+from pipeline.analysis import CryPipeline
+from pipeline.settings import get_settings
+settings = get_settings(yamnet_handle={str(yamnet_dir)!r})
+heard = CryPipeline.load("yamnet", settings).analyze({str(a_cry)!r}, reasons="never")
+assert heard.embedder == "yamnet" and heard.is_cry
+assert not {{"tensorflow", "tensorflow_hub", "keras", "onnx"}} & set(sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
