@@ -42,8 +42,10 @@ def mel_matrix() -> FloatArray:
 
 
 @lru_cache(maxsize=1)
-def _window() -> FloatArray:
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(STFT_WINDOW) / STFT_WINDOW)).astype(np.float32)
+def _windows() -> FloatArray:
+    """The window and zeros behind it for each row of a block: one long product takes half as long as many."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(STFT_WINDOW) / STFT_WINDOW)
+    return np.tile(np.pad(window, (0, FFT_SIZE - STFT_WINDOW)).astype(np.float32), (BLOCK, 1))
 
 
 @lru_cache(maxsize=1)
@@ -71,9 +73,8 @@ def log_mel(samples: FloatArray) -> FloatArray:
     for start in range(0, len(frames), BLOCK):
         part = frames[start : start + BLOCK]
         padded, bands, loud = windowed[: len(part)], out[start : start + BLOCK], magnitudes[: len(part)]
-        # Copied first: a product straight from overlapping frames takes twice as long as both steps.
         padded[:, :STFT_WINDOW] = part
-        padded[:, :STFT_WINDOW] *= _window()
+        np.multiply(padded, _windows()[: len(part)], out=padded)
         np.abs(rfft(padded), out=loud)
         for bins, some, weights in _mel_products():
             np.matmul(loud[:, bins], weights, out=bands[:, some])

@@ -15,6 +15,8 @@ from pipeline.embedding.logmel import PATCH_HOP_COLUMNS, columns_of, frames_of_l
 
 # Frames per run: bounds memory on long stretches; more are not faster.
 BATCH = 32
+# Frames whose log-mel is computed at once: bounds memory as well.
+LONGEST = 4 * BATCH
 
 Outputs = tuple[FloatArray, ...]
 
@@ -83,7 +85,7 @@ class ColumnsNetwork:
     def _hear(self, samples: FloatArray) -> Outputs:
         """All that the network says of (n,) samples, shared out among the threads."""
         frames = frame_count(len(samples))
-        each = min(BATCH, -(-frames // self._threads))
+        each = min(LONGEST, -(-frames // self._threads))
         stretches = [
             samples[first * HOP_SAMPLES : (first + each - 1) * HOP_SAMPLES + FRAME_SAMPLES]
             for first in range(0, frames, each)
@@ -108,6 +110,8 @@ class ColumnsNetwork:
 
 
 def _joined(parts: list[Outputs]) -> Outputs:
+    if len(parts) == 1:
+        return parts[0]
     return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
 
 
