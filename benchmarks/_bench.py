@@ -93,6 +93,12 @@ def child(command: list[str], *, cores: int) -> Child:
     return Child(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss * unit // 2**20, out)
 
 
+def convert_yamnet() -> None:
+    """Have YAMNet converted, unmeasured, where it was not: that is done once for all that come after."""
+    code = "from pipeline.embedding import load_embedder; load_embedder('yamnet')"
+    child([sys.executable, "-c", code], cores=2)
+
+
 def turn_by_turn(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Seconds that each side took, one list per side: once each unmeasured, then in turns.
 

@@ -125,6 +125,7 @@ def told(records: list[dict[str, Any]]) -> list[Any]:
 
 def main() -> None:
     _bench.need(CLIPS, _bench.YAMNET)
+    _bench.convert_yamnet()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_archives(folder)

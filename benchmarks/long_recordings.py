@@ -110,6 +110,7 @@ def main() -> None:
     if given.write:
         write_recording(Path(given.write[0]), float(given.write[1]))
         return
+    _bench.convert_yamnet()
     with tempfile.TemporaryDirectory() as folder:
         ten, day = Path(folder) / "ten.flac", Path(folder) / "day.flac"
         recorded(ten, TEN_MINUTES_S)
