@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.audio import load
 from pipeline.embedding.base import EMBEDDING_SIZE, frame_count
+from pipeline.embedding.logmel import columns_of
 from pipeline.embedding.yamnet import (
     BABY_CRY_CLASS,
     CRYING_CLASSES,
@@ -51,11 +52,16 @@ def test_it_answers_what_tensorflow_answers(
     else:
         samples = load(request.getfixturevalue(sound)).samples
     ours, our_scores = yamnet.embed_and_score(samples)
-    scores, theirs = (np.asarray(each)[: frame_count(len(samples))] for each in saved_model(samples)[:2])
+    frames = frame_count(len(samples))
+    *both, log_mel = (np.asarray(each) for each in saved_model(samples))
+    scores, theirs = (each[:frames] for each in both)
     assert ours.shape == theirs.shape
     assert theirs.max() > 1, "something is heard, in silence too"
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
-    np.testing.assert_allclose(our_scores, scores, atol=1e-4)
+    np.testing.assert_allclose(our_scores, scores, atol=1e-3)
+    # Most of it is the rounding of log-mel in bands that hold nothing; the network itself differs less.
+    of_theirs = yamnet.embed_columns(log_mel[: columns_of(frames)])
+    np.testing.assert_allclose(of_theirs, theirs, atol=5e-5)
 
 
 # 15 600 + 3 * 7 680 needs no padding, and yet YAMNet by itself adds a frame of it.
