@@ -160,6 +160,7 @@ def run(
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     environment |= {"CRY_EMBEDDER": arguments["EMBEDDER"], "TFHUB_CACHE_DIR": f"{image}/opt/crylens/tfhub"}
+    environment["XDG_CACHE_HOME"] = f"{image}/opt/crylens/cache"
     began = time.monotonic()
     process = subprocess.Popen(unprivileged(command, writable), cwd=image / "app", env=environment)
     try:
