@@ -42,9 +42,7 @@ serve: setup-serve
 	@exec .venv/bin/python -m pipeline serve $(SERVE)
 
 test: setup-test
-	@sh tools/chromium.sh
-	@sh tools/mosquitto.sh
-	@sh tools/postgresql.sh
+	@for package in chromium mosquitto postgresql; do sh tools/debian_package.sh $$package || exit 1; done
 	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 bench: setup
