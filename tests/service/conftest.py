@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving import Server, serving
+from made_recordings import wav
+from serving import MOST_BYTES, Server, send, serving
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,27 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             return stack.enter_context(serving(log, role, **settings))  # type: ignore[arg-type]
 
         yield one
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service with narrow limits."""
+    limits: dict[str, object] = {
+        "max_upload_bytes": MOST_BYTES,
+        "max_duration_s": 60,
+        "decode_timeout_s": 5,
+        "decode_memory_mb": 200,
+        "body_timeout_s": 1.5,
+        "workers": 1,
+    }
+    with serving(tmp_path_factory.mktemp("tight") / "log.jsonl", **limits) as server:  # type: ignore[arg-type]
+        yield server
+
+
+@pytest.fixture
+def still_answers(tight: Server) -> Iterator[None]:
+    """Whatever a test did to it, the service with narrow limits answers the next one."""
+    yield
+    with tight.client() as client:
+        answer = send(client, "/classify", wav(1.0))
+        assert answer.status_code == 200, answer.text

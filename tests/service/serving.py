@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+MOST_BYTES = 1_000_000  # of an upload, where the limits are narrow
 STARTING_S = 240.0  # seconds on an idle machine, minutes on a busy one
 
 
