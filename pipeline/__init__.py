@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.analysis import Analysis, CryPipeline
     from pipeline.errors import CryError
+
+# ONNX Runtime's official builds report to their maker unless this is set before they are loaded. Nothing
+# leaves the machine.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
 __all__ = ["Analysis", "CryError", "CryPipeline", "__version__"]

@@ -118,3 +118,16 @@ def test_the_core_works_without_tensorflow() -> None:
     )
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CORE]
     run_python(block + "".join(f"import {module.removesuffix('.__init__')}\n" for module in modules))
+
+
+def test_onnx_runtime_reports_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its official builds keep a device number and reports in the cache folder, unless they are told not to."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    library = run_python(
+        "from pipeline import CryPipeline; CryPipeline.load(embedder='student'); import onnxruntime;"
+        "print(onnxruntime.capi.onnxruntime_pybind11_state.__file__)"
+    )
+    assert not list(tmp_path.rglob("*onnxruntime*"))
+    assert b"ORT_DISABLE_TELEMETRY" in Path(library.strip()).read_bytes(), "it is switched off by another name"
