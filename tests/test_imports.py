@@ -121,7 +121,7 @@ def test_the_core_works_without_tensorflow() -> None:
 
 
 def test_onnx_runtime_reports_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its official builds keep a device number and reports in the cache folder, unless they are told not to."""
+    """Its official builds keep reports in the cache folder, unless they are told not to."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
@@ -130,4 +130,4 @@ def test_onnx_runtime_reports_to_nobody(tmp_path: Path, monkeypatch: pytest.Monk
         "print(onnxruntime.capi.onnxruntime_pybind11_state.__file__)"
     )
     assert not list(tmp_path.rglob("*onnxruntime*"))
-    assert b"ORT_DISABLE_TELEMETRY" in Path(library.strip()).read_bytes(), "it is switched off by another name"
+    assert b"ORT_DISABLE_TELEMETRY" in Path(library.strip()).read_bytes(), "switched off by another name"
