@@ -113,7 +113,7 @@ def analyze(
     from pipeline.analysis import CryPipeline
     from pipeline.formats import told_error
 
-    with quiet_start():
+    with quiet_start(settings):
         pipeline = CryPipeline.load(settings.embedder, settings)
     say(f"Listening with the {pipeline.embedder.name} embedder.")
     if pipeline.embedder.notice:

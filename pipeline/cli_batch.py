@@ -84,6 +84,7 @@ def batch(
     from pipeline.archive import batch as archive
     from pipeline.archive import plan
     from pipeline.cli import find_recordings
+    from pipeline.embedding import first_wait
     from pipeline.settings import get_settings
 
     wanted = _formats(format)
@@ -91,6 +92,8 @@ def batch(
         embedder=embedder, detection_threshold=detection_threshold, reason_threshold=reason_threshold
     )
     jobs = plan.gather(inputs, find_recordings)
+    if jobs and (words := first_wait(None, settings)):
+        say(words)
     try:
         with _engine(engine, address, workers) as chosen:
             done = archive.batch(

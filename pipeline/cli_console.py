@@ -9,6 +9,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 
 def say(message: str) -> None:
@@ -49,20 +53,23 @@ interrupts = Interrupts()
 
 
 @contextmanager
-def quiet_start() -> Iterator[None]:
-    """Keep TensorFlow's start-up notes, which C++ writes past Python, off standard error while models load.
+def quiet_start(settings: Settings) -> Iterator[None]:
+    """Keep start-up notes that C++ libraries write past Python off standard error while models load.
 
+    A first use that takes long is announced; on a terminal, so is every start.
     ``TF_CPP_MIN_LOG_LEVEL`` does not reach all of them; whoever sets it gets to see everything. When loading
     fails unexpectedly, what was held back is shown after all.
     """
+    from pipeline.embedding import first_wait
+    from pipeline.errors import CryError
+
+    words = first_wait(None, settings)
+    if words or sys.stderr.isatty():
+        say(words or "Getting ready to listen…")
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
         return
-    from pipeline.errors import CryError
-
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    if sys.stderr.isatty():
-        say("Getting ready to listen…")
     sys.stderr.flush()
     descriptor = 2
     kept = os.dup(descriptor)

@@ -68,8 +68,8 @@ def self_test(
     from pipeline.monitor.ears import Ears
     from pipeline.settings import get_settings
 
-    with quiet_start():
-        settings = get_settings(embedder=embedder, detection_threshold=detection_threshold)
+    settings = get_settings(embedder=embedder, detection_threshold=detection_threshold)
+    with quiet_start(settings):
         ears = Ears.load(settings, reasons=False)
     found = selftest.self_test(ears, SystemClock(), cry)
     say(f"Heard and stored: {found['end_s'] - found['start_s']:.1f} s of crying, peak {found['peak']:.2f}.")
@@ -102,8 +102,8 @@ def sound_check(
 
     opened = parse_source(source, speed=None)
     cries = [soundcheck.own_cry(path) for path in cry or []] or soundcheck.reference_cries()
-    with quiet_start():
-        settings = get_settings(embedder=embedder, detection_threshold=detection_threshold)
+    settings = get_settings(embedder=embedder, detection_threshold=detection_threshold)
+    with quiet_start(settings):
         ears = Ears.load(settings, reasons=False)
     say(f"Listening to {opened.name} for {60 * minutes:.0f} s: as it is at night, please, and nobody crying.")
     room = soundcheck.hear(opened, 60 * minutes, ears.settings)

@@ -162,7 +162,7 @@ def listen(
     clock = SystemClock()
     watchdog = Watchdog(clock)
     with open_store(store) as opened, _stopping() as (stop, why):
-        with quiet_start():
+        with quiet_start(settings):
             ears = Ears.load(settings, reasons=reasons)
         say(f"Listening with the {ears.embedder.name} embedder. The history is {opened.name}.")
         if ears.embedder.notice:
@@ -211,7 +211,7 @@ def _hear_clips(sources: list[Source], settings: Settings, folder: Path, seconds
 
     if len(sources) != 1:
         raise SettingsError(f"The clip mode hears one source, and {len(sources)} are named.")
-    with quiet_start():
+    with quiet_start(settings):
         pipeline = CryPipeline.load(settings.embedder, settings)
     for clip in hear_clips(sources[0], pipeline, folder, seconds, SystemClock(), tell=say):
         typer.echo(f"{clip.began.isoformat(timespec='milliseconds')} {clip.path} {clip.probability:.3f}")

@@ -8,7 +8,7 @@ from pipeline.embedding.base import EMBEDDING_SIZE, FRAME_HOP_S, FRAME_WINDOW_S,
 from pipeline.errors import EmbedderError, SettingsError
 from pipeline.settings import YAMNET_HUB_HANDLE, Settings, get_settings
 
-__all__ = ["EMBEDDING_SIZE", "FRAME_HOP_S", "FRAME_WINDOW_S", "Embedder", "load_embedder"]
+__all__ = ["EMBEDDING_SIZE", "FRAME_HOP_S", "FRAME_WINDOW_S", "Embedder", "first_wait", "load_embedder"]
 
 CHOICES = ("auto", "yamnet", "student")
 
@@ -38,6 +38,29 @@ def load_embedder(name: str | None = None, settings: Settings | None = None) -> 
     raise SettingsError(f"Embedder cannot be '{name}'. Choose one of: {', '.join(CHOICES)}.")
 
 
+def first_wait(name: str | None = None, settings: Settings | None = None) -> str | None:
+    """What to tell people before :func:`load_embedder` when that may take longer than seconds, else None.
+
+    Args:
+        name: as of :func:`load_embedder`.
+    """
+    from pipeline.embedding import yamnet
+
+    settings = settings or get_settings()
+    handle = settings.yamnet_handle
+    if (name or settings.embedder) == "student" or not _has_tensorflow() or yamnet.is_converted(handle):
+        return None
+    if yamnet.is_cached(handle):
+        return "Getting YAMNet ready for its first use: ten seconds or more, only this once…"
+    if yamnet.is_local(handle):
+        return None
+    return "Looking for YAMNet: the first time, fetching it and getting it ready can take some minutes…"
+
+
+def _has_tensorflow() -> bool:
+    return find_spec("tensorflow") is not None and find_spec("tensorflow_hub") is not None
+
+
 def _student(settings: Settings, notice: str | None) -> Embedder:
     from pipeline.embedding.student import StudentEmbedder
 
@@ -48,8 +71,7 @@ def _auto(settings: Settings) -> Embedder:
     from pipeline.embedding import yamnet
 
     handle = settings.yamnet_handle
-    has_tensorflow = find_spec("tensorflow") is not None and find_spec("tensorflow_hub") is not None
-    if not has_tensorflow and not yamnet.is_converted(handle):
+    if not _has_tensorflow() and not yamnet.is_converted(handle):
         return _student(
             settings, "Using the bundled embedder: TensorFlow, which YAMNet needs, is not installed."
         )

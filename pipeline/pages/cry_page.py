@@ -46,7 +46,7 @@ def main() -> None:
 def _pipeline(embedder: str) -> CryPipeline | None:
     """The models, or None after saying why not; the rest of the page stays, so that another can be chosen."""
     try:
-        with st.spinner("Getting ready to listen (a few seconds, once) ..."):
+        with st.spinner(models.wait(embedder)):
             return models.cry_pipeline(embedder)
     except CryError as error:
         st.error(f"## Cannot listen right now\n\n{plain(str(error))}", icon=":material/error:")

@@ -25,6 +25,14 @@ def cry_pipeline(embedder: str) -> CryPipeline:
     return CryPipeline.load(embedder=embedder, settings=get_settings())
 
 
+@st.cache_data(show_spinner=False)
+def wait(embedder: str) -> str:
+    """What to tell a person who waits for :func:`cry_pipeline`; found out once for all visits."""
+    from pipeline.embedding import first_wait
+
+    return first_wait(embedder, get_settings()) or "Getting ready to listen (a few seconds, once) ..."
+
+
 @st.cache_resource(show_spinner=False)
 def reason_model() -> ReasonModel:
     """The second stage alone; never imports TensorFlow.

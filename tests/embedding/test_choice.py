@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.embedding import load_embedder
+from pipeline.embedding import first_wait, load_embedder
 from pipeline.errors import EmbedderError, SettingsError
 from pipeline.settings import PROJECT_ROOT, get_settings
 
@@ -105,8 +105,19 @@ def test_auto_downloads_once_where_the_address_answers(yamnet_dir: Path) -> None
 
 
 def test_auto_with_a_model_configured_is_yamnet_without_a_word(yamnet_dir: Path) -> None:
-    chosen = load_embedder("auto", get_settings(yamnet_handle=str(yamnet_dir)))
+    settings = get_settings(yamnet_handle=str(yamnet_dir))
+    chosen = load_embedder("auto", settings)
     assert (chosen.name, chosen.notice) == ("yamnet", None)
+    assert first_wait("auto", settings) is None, "it is ready now"
+
+
+def test_a_long_wait_is_announced(yamnet_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    at_hand, away = (get_settings(yamnet_handle=handle) for handle in (str(yamnet_dir), NOBODY))
+    assert "first use" in str(first_wait("auto", at_hand))
+    assert "fetching" in str(first_wait("yamnet", away))
+    assert first_wait("student", at_hand) is None
+    assert first_wait("yamnet", get_settings(yamnet_handle=str(tmp_path))) is None, "refused at once"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model"])
