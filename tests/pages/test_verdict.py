@@ -83,6 +83,13 @@ def test_close_to_the_line_is_said(top: float, kind: str, start: str) -> None:
         assert "0.50" in words.detail
 
 
+@pytest.mark.parametrize(("top", "start"), [(0.94, "Perhaps"), (0.6, "Perhaps"), (0.4, "No baby cry heard")])
+def test_a_high_line_turns_no_likely_cry_into_an_all_clear(top: float, start: str) -> None:
+    words = cry_verdict(analysis_of([0.01, top, 0.01], threshold=0.957))
+    assert words.headline.startswith(start)
+    assert f"{top:.2f}" in words.detail
+
+
 def test_silence_is_not_called_no_cry() -> None:
     words = cry_verdict(analysis_of([0.0, 0.0]), silent=True)
     assert words.kind == "silent"
