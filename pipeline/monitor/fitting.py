@@ -60,9 +60,10 @@ def fit(store: Store, *, room: str | None = None, may_miss: int = 0) -> Fit:
     right = sorted(row["peak"] for row in mine if verdicts[row["id"]]["kind"] == "right")
     wrong = sorted(row["peak"] for row in mine if verdicts[row["id"]]["kind"] == "wrong")
     if min(len(right), len(wrong)) < FEWEST or may_miss >= len(right):
+        more = ", and more right ones than may be missed" if may_miss else ""
         raise MarkError(
             f"{len(right)} episodes of this detector are marked right and {len(wrong)} wrong: it takes "
-            f"{FEWEST} of each at least to name a threshold, and more right ones than may be missed."
+            f"at least {FEWEST} of each to name a threshold{more}."
         )
     threshold = _between(right, wrong, may_miss)
     if threshold is None:

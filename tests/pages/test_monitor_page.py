@@ -166,7 +166,7 @@ def test_alerts_are_seen_once_said_so(show: Show, tmp_path: Path) -> None:
     text = said(page)
     assert "2 alerts" in text
     assert "arrived after 7.9 s, 3 tries" in text
-    assert "sent to nobody: quiet hours" in text
+    assert "Sent to nobody: quiet hours" in text
     assert page.button("test-alert").disabled  # this monitor has no channel
     page.button("seen-a1").click().run()
     assert marks(url) == [("a1", "seen", None)]

@@ -9,7 +9,7 @@ from typing import Any
 import made_up
 import pytest
 
-from pipeline.pages.monitor import kept
+from pipeline.pages.monitor import kept, reading
 from pipeline.pages.monitor.reading import Marks, Part, shown_address
 from pipeline.pages.monitor.times import Zone
 from pipeline.pages.monitor.why import Answer, explain, near_miss_words, near_misses
@@ -144,10 +144,19 @@ def test_only_sound_inside_its_folder_is_served(tmp_path: Path) -> None:
     assert kept.found(folder, [row("nursery/a.flac", "expired")]) == (
         [], "Its sound was kept, and deleted when its time was over."
     )  # fmt: skip
-    assert "no longer there" in kept.found(folder, [row("nursery/b.flac")])[1]
+    words = kept.found(folder, [row("nursery/b.flac")])[1]
+    assert f"not in the folder {folder}" in words
+    assert kept.FOLDER in words
 
 
 def test_no_password_is_shown() -> None:
     assert "secret" not in shown_address("postgresql://crylens:secret@db.lan/history")
     assert shown_address("sqlite:///night.db") == "sqlite:///night.db"
     assert shown_address("night.db") == "night.db"
+
+
+def test_an_alert_is_found_by_its_episode_where_a_replay_ran_ahead(tmp_path: Path) -> None:
+    early = made_up.alert("a1", at("01:00"), details={"episode_id": "e1"})
+    url = made_up.write(tmp_path / "history.db", [early, made_up.alert("a2", at("01:00"), details={})])
+    assert reading.told(url, at("02:00"), at("03:00"))[0] == []
+    assert [row["id"] for row in reading.told(url, at("02:00"), at("03:00"), ["e1"])[0]] == ["a1"]

@@ -64,7 +64,7 @@ def _alert(place: Place, row: Row, sent: list[Row], marks: Marks) -> None:
         icon = _ICONS.get(row["event"], "notifications")
         st.markdown(f":material/{icon}: **{when(row['at'], now, zone, seconds=True)}** {plain(row['words'])}")
         if row["held"]:
-            st.markdown(f"Held, sent to nobody: {plain(why.held_words(row))}")
+            st.markdown(f"Sent to nobody: {plain(why.held_words(row))}")
             return
         st.markdown("\n".join(f"- {plain(delivery_words(delivery))}" for delivery in sent))
         seen = marks.seen(row["id"])

@@ -201,5 +201,5 @@ def answer_for(place: Place, room: str, at: datetime) -> why.Answer:
     episodes = [row for row in near.episodes if row["room"] == room]
     start = min([at, *(row["started_at"] for row in episodes)])
     end = max([at, *(row["ended_at"] for row in episodes)]) + _AFTER
-    alerts, deliveries = reading.told(place.url, start, end)
+    alerts, deliveries = reading.told(place.url, start, end, [row["id"] for row in episodes])
     return why.explain(room, at, near, alerts[::-1], deliveries, place.zone)

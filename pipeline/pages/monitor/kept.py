@@ -21,7 +21,7 @@ _LONGEST_S = 15 * 60.0
 _GONE = {
     "expired": "Its sound was kept, and deleted when its time was over.",
     "room": "Its sound was kept, and deleted to make room for newer sound.",
-    "missing": "Its sound was kept, but the file is no longer there.",
+    "missing": "Its sound was kept, but the file was gone when the monitor looked.",
     "removed": "Its sound was kept, and was deleted on request.",
 }
 
@@ -79,7 +79,10 @@ def found(place: Path, rows: list[Row]) -> tuple[list[Sound], str]:
         if path is not None and path.is_file():
             sounds.append(Sound(path, row["started_at"]))
         else:
-            words = _GONE["missing"]
+            words = (
+                f"Its sound was kept, but it is not in the folder {place}. Was it kept elsewhere? Start this "
+                f"page with {FOLDER} naming that folder."
+            )
     return sounds, words
 
 

@@ -183,6 +183,8 @@ def _latest(place: Place, part: Part, marks: Marks, until: datetime) -> None:
                 on_click=_open,
                 args=(row["id"],),
             )
+    if more := len(part.episodes) - len(shown):
+        st.caption(f"And {more} earlier: see Episodes.")
     if st.session_state.pop("to-episodes", False):
         st.rerun(scope="app")
 

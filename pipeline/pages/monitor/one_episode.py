@@ -48,7 +48,7 @@ def draw(place: Place, key: str) -> None:
     st.markdown(f"{plain(row['room'])}. {_facts(row)}")
     _judge(place, row, marks)
     _sounds(place, row)
-    alerts, deliveries = reading.told(place.url, row["started_at"], row["ended_at"] + _AFTER)
+    alerts, deliveries = reading.told(place.url, row["started_at"], row["ended_at"] + _AFTER, [row["id"]])
     st.markdown(f":material/notifications: {plain(why.told_words(row, alerts[::-1], deliveries, zone))}")
     _reasons(row)
     _notes(place, row, marks)

@@ -232,7 +232,7 @@ def per_day(days: Mapping[date, Heard]) -> alt.LayerChart:
             {
                 "day": _short(day),
                 "minutes": heard.crying_s / 60,
-                "kind": "whole" if heard.share >= WHOLE else "part",
+                "kind": "none" if not heard.crying_s else "whole" if heard.share >= WHOLE else "part",
                 "words": _bar_words(heard),
             }
             for day, heard in days.items()

@@ -6,7 +6,7 @@ So one that is made, moved, mended or brought up to date while the page is open 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -245,17 +245,25 @@ def marks(url: str) -> Marks:
         return Marks({(row["about"], row["kind"]): row for row in store.rows(Mark, order_by="at")})
 
 
-def told(url: str, start: datetime, end: datetime) -> tuple[list[Row], dict[str, list[Row]]]:
+def told(
+    url: str, start: datetime, end: datetime, episodes: Collection[str] = ()
+) -> tuple[list[Row], dict[str, list[Row]]]:
     """Alerts between two moments, newest first, and the deliveries of each by its id.
+
+    Args:
+        episodes: ids; alerts of these are among them whenever they were: replayed faster than in real time,
+            an episode's own times run ahead.
 
     Raises:
         StoreError: it cannot be read.
     """
-    from sqlalchemy import and_, select
+    from sqlalchemy import and_, or_, select
 
     from pipeline.monitor.models import Alert, Delivery
 
     inside = and_(Alert.at >= start, Alert.at <= end)
+    if episodes:
+        inside = or_(inside, Alert.details["episode_id"].as_string().in_(episodes))
     with opened(url) as store:
         alerts = store.rows(Alert, order_by="at", where=inside)
         wanted = Delivery.alert_id.in_(select(Alert.id).where(inside))

@@ -154,7 +154,7 @@ def held_words(alert: Row) -> str:
     if held.startswith("quiet hours"):
         return "quiet hours."
     if held == "no channel is named":
-        return "nobody to tell: the monitor runs without a channel."
+        return "the monitor runs without a channel."
     return f"{held.rstrip('.')}."
 
 
