@@ -11,6 +11,11 @@ from pipeline.pages.guard import guarded
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CARD = "benchmark.md"
+_IN_SHORT = (
+    "**In short:** it misses some crying, most of all when it is faint or under other sound, and now and then it "
+    "takes something else for a cry. It cannot tell why a baby cries. What was measured, for those who want "
+    "to know exactly:"
+)
 _PICTURE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<file>[\w./-]+)\)")
 
 
@@ -30,6 +35,7 @@ def _card() -> None:
             "`python -m pipeline evaluate leaderboard`."
         )
         return
+    st.markdown(_IN_SHORT)
     for kind, content, alt in parts(path.read_text(encoding="utf-8")):
         if kind == "text":
             st.markdown(content)
