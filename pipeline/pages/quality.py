@@ -12,9 +12,9 @@ from pipeline.pages.guard import guarded
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CARD = "benchmark.md"
 _IN_SHORT = (
-    "**In short:** it misses some crying, most of all when it is faint or under other sound, and now and then it "
-    "takes something else for a cry. It cannot tell why a baby cries. What was measured, for those who want "
-    "to know exactly:"
+    "**In short:** it misses some crying, most of all when it is faint or under other sound, and now and "
+    "then it takes something else for a cry. It cannot tell why a baby cries. What was measured, for those "
+    "who want to know exactly:"
 )
 _PICTURE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<file>[\w./-]+)\)")
 
