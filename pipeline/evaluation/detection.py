@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detection import DetectorHead
-from pipeline.errors import DataError
 from pipeline.evaluation.curves import detection_curves
 from pipeline.evaluation.intervals import bootstrap_by_group
-from pipeline.evaluation.metrics import detection_figures, threshold_at
+from pipeline.evaluation.metrics import detection_figures, folds_with_both, threshold_at
 from pipeline.training import detector_recipe as recipe
 from pipeline.training.bank import Bank, Entry, MixedBank
 from pipeline.training.detector_recipe import Windows
@@ -179,12 +178,7 @@ def compare(scores: Scores, *, draws: int = 500, seed: int = 0) -> dict[str, Any
     Raises:
         DataError: no fold holds both.
     """
-    held = [f for f in np.unique(scores.fold) if len(np.unique(scores.is_cry[scores.fold == f])) == 2]
-    if not held:
-        raise DataError(
-            "No fold holds both cries and other sounds, so nothing can be judged. Add recordings of other "
-            "sounds (or cries) from more sources or sessions."
-        )
+    held = folds_with_both(scores.fold, scores.is_cry)
 
     def statistic(rows: NDArray[np.int64]) -> dict[str, float]:
         per_fold = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import DataError
+
 FALSE_POSITIVE_RATES = (0.01, 0.001)
 
 
@@ -38,3 +40,18 @@ def detection_figures(is_cry: NDArray[np.bool_], scores: NDArray[np.floating]) -
     lines = (threshold_at(scores[~is_cry], rate) for rate in FALSE_POSITIVE_RATES)
     values += [(scores[is_cry] >= line).mean() for line in lines]
     return dict(zip(names, map(float, values), strict=True))
+
+
+def folds_with_both(fold: NDArray[np.int64], is_cry: NDArray[np.bool_]) -> list[np.int64]:
+    """The folds with cries and other sounds, in order; ``fold`` and ``is_cry`` are (n,).
+
+    Raises:
+        DataError: there is none.
+    """
+    held = [number for number in np.unique(fold) if len(np.unique(is_cry[fold == number])) == 2]
+    if not held:
+        raise DataError(
+            "No fold holds both cries and other sounds, so nothing can be judged. Add recordings of other "
+            "sounds (or cries) from more sources or sessions."
+        )
+    return held

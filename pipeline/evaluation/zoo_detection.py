@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline._cache import default_cache
-from pipeline.errors import DataError, SettingsError
+from pipeline.errors import SettingsError
 from pipeline.evaluation.curves import detection_curves
 from pipeline.evaluation.intervals import bootstrap_by_group
-from pipeline.evaluation.metrics import detection_figures
+from pipeline.evaluation.metrics import detection_figures, folds_with_both
 from pipeline.evaluation.played_bank import Played, PlayedBank, PlayedMixedBank
 from pipeline.training import checked
 from pipeline.training import detector_recipe as recipe
@@ -215,12 +215,7 @@ def figures(scores: SuiteScores, threshold: float | None, *, draws: int, seed: i
     Raises:
         DataError: no fold holds both.
     """
-    held = [f for f in np.unique(scores.fold) if len(np.unique(scores.is_cry[scores.fold == f])) == 2]
-    if not held:
-        raise DataError(
-            "No fold holds both cries and other sounds, so nothing can be judged. Add recordings of other "
-            "sounds (or cries) from more sources or sessions."
-        )
+    held = folds_with_both(scores.fold, scores.is_cry)
 
     def of_rows(rows: NDArray[np.int64]) -> dict[str, float]:
         truth, values = scores.is_cry[rows], scores.scores[rows]
