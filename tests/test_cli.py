@@ -126,12 +126,16 @@ def test_json_lines_keep_their_contract(listened: tuple[str, Ran]) -> None:
     assert set(reasons["base_rate"]) == set(reasons["probabilities"]) >= set(reasons["prediction_set"])
 
 
+FIRST_USE = "Getting YAMNet ready for its first use: ten seconds or more, only this once…"
+
+
 def test_which_embedder_listens_is_said_and_nothing_else(listened: tuple[str, Ran]) -> None:
     name, ran = listened
-    assert ran.err.splitlines() == [
-        f"Listening with the {name} embedder.",
-        "2 of 4 recordings could not be used.",
-    ]
+    *before, listening, unusable = ran.err.splitlines()
+    assert listening == f"Listening with the {name} embedder."
+    assert unusable == "2 of 4 recordings could not be used."
+    # The session's first test that hears with YAMNet waits until it is converted, and is told so.
+    assert before == [] or (name == "yamnet" and before == [FIRST_USE])
 
 
 def test_auto_falls_back_to_the_student_and_says_so(a_cry: Path) -> None:
@@ -179,7 +183,9 @@ def test_the_table_and_the_thresholds(a_cry: Path, student_records: list[dict[st
     assert ran.status == 0
     line = ran.out.splitlines()[1]
     assert str(a_cry) in line
-    assert line.startswith("cry" if heard["cry_probability"] >= 0.9999999 else "no cry")
+    assert line.startswith("cry" if heard["cry_probability"] >= 0.9999999 else "perhaps"), (
+        "a plain cry, below this line"
+    )
     low = crylens("analyze", a_cry, "--embedder", "student", "--detection-threshold", "0", *limits[2:])
     assert low.out.splitlines()[1].startswith("cry")
     assert "not sure" in low.out

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.formats import clock
+from pipeline.formats import PERHAPS, clock
 from pipeline.pages.words import in_hundred, label_words, length, one_of, span
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ Kind = Literal["cry", "near-cry", "near-none", "none", "silent"]
 NEAR_LOGITS = 0.5
 """Scores this near the threshold, in log-odds, are called close: 0.38 to 0.62 about a line at 0.5, 0.85 to
 0.94 about one at 0.9. Log-odds, because near 0 and 1 the same distance means much more."""
-
-PERHAPS = 0.5
-"""From this score on nothing is called free of crying, however high the line is: the score is calibrated, and
-a third of the cries of sources it had not heard stay below the shipped line (README.md)."""
 
 ICONS: dict[Kind, str] = {
     "cry": ":material/notifications_active:",
