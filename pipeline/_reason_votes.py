@@ -39,25 +39,25 @@ def votes_of(estimator: Any) -> Votes:
         estimator: a scikit-learn pipeline that ends in a soft vote without weights, as training makes it. Of
             any other, its own ``predict_proba`` is asked.
     """
-    from sklearn.ensemble import VotingClassifier
-    from sklearn.feature_selection import SelectFromModel
-    from sklearn.pipeline import Pipeline
-
-    if type(estimator) is not Pipeline:
+    if not _is(estimator, "Pipeline"):
         return Votes((), (estimator,))
     *steps, last = (step for _name, step in estimator.steps)
-    is_plain_vote = isinstance(last, VotingClassifier) and last.voting == "soft" and last.weights is None
+    is_plain_vote = _is(last, "VotingClassifier") and last.voting == "soft" and last.weights is None
     return Votes(
-        tuple(step.get_support() if isinstance(step, SelectFromModel) else step for step in steps),
+        tuple(step.get_support() if _is(step, "SelectFromModel") else step for step in steps),
         tuple(last.estimators_) if is_plain_vote else (last,),
     )
 
 
+def _is(what: Any, name: str) -> bool:
+    """Whether it is scikit-learn's class of that name; not imported, as ONNX ensembles do without."""
+    kind = type(what)
+    return kind.__name__ == name and kind.__module__.startswith("sklearn.")
+
+
 def _scores(voter: Any, rows: np.ndarray) -> np.ndarray:
     """``voter.predict_proba(rows)``; a forest's trees are asked here, one after the other."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    if type(voter) is not RandomForestClassifier:
+    if not _is(voter, "RandomForestClassifier"):
         return np.asarray(voter.predict_proba(rows))
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     total = np.zeros((len(rows), len(voter.classes_)))

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline._cache import default_cache
 from pipeline.embedding.base import FloatArray
 from pipeline.embedding.network import ColumnsNetwork, open_session
-from pipeline.embedding.yamnet_onnx import VERSION
+from pipeline.embedding.yamnet_onnx import VERSION, scores_of
 from pipeline.errors import EmbedderError
 from pipeline.settings import PROJECT_ROOT, Settings
 
@@ -99,8 +99,8 @@ class YamnetEmbedder(ColumnsNetwork):
 
     def embed_and_score(self, samples: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Embeddings (frames, 1024) and YAMNet's own class scores (frames, 521), both float32."""
-        embeddings, scores = self._hear(samples)
-        return embeddings, scores
+        embeddings, log_odds = self._hear(samples)
+        return embeddings, scores_of(log_odds)
 
 
 def _network(settings: Settings) -> bytes:
