@@ -73,9 +73,8 @@ class _Graph:
     def __init__(self, graph_def: Any) -> None:
         import tensorflow as tf
 
-        for (
-            node
-        ) in graph_def.node:  # what has to run before something else, and gives it nothing, is left out
+        # What has to run before something else, and gives it nothing, is left out.
+        for node in graph_def.node:
             node.input[:] = [each for each in node.input if not each.startswith("^")]
         self._nodes = {node.name: node for node in graph_def.node}
         self._heard: set[str] = set()
