@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline.cli_console import say
 from pipeline.cli_monitor import DEFAULT_STORE, StoreUrl
 from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.monitor.fitting import Fit, RoomFit
 
 history = typer.Typer(help="What the monitor heard, as files and back.", no_args_is_help=True)
 
@@ -84,16 +88,34 @@ def mark_history(
 
 @history.command("fit")
 def fit_threshold(
-    room: Annotated[str | None, typer.Option(help="Only from this room's episodes.")] = None,
+    room: Annotated[str | None, typer.Option(help="Only from this room.")] = None,
     may_miss: Annotated[int, typer.Option(min=0, help="So many right ones may be dropped.")] = 0,
+    no_crying: Annotated[
+        tuple[datetime, datetime] | None,
+        typer.Option(
+            metavar="FROM UNTIL",
+            formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"],
+            help="Instead of marks: hours in which nobody cried, on this computer's clock, such as "
+            "2026-03-01T09:00 2026-03-01T17:00.",
+        ),
+    ] = None,
     store: StoreUrl = DEFAULT_STORE,
 ) -> None:
-    """From marks: a threshold that keeps what was right and drops what was wrong, as far as there is one."""
-    from pipeline.monitor.fitting import fit
+    """A threshold for this home: a higher one from marks, or a lower one from hours without crying."""
+    from pipeline.monitor.fitting import fit, fit_without_crying
     from pipeline.monitor.store import read_store
 
     with read_store(store) as opened:
-        found = fit(opened, room=room, may_miss=may_miss)
+        if no_crying is None:
+            _tell_fit(fit(opened, room=room, may_miss=may_miss))
+            return
+        since, until = (each.astimezone() for each in no_crying)
+        if since >= until:
+            raise SettingsError(f"--no-crying {since:%Y-%m-%dT%H:%M} {until:%Y-%m-%dT%H:%M}: it ends first.")
+        _tell_room_fit(fit_without_crying(opened, since, until, room=room))
+
+
+def _tell_fit(found: Fit) -> None:
     right, wrong = f"of the {found.right} right ones", f"of the {found.wrong} wrong ones"
     others = f"; {found.others} of another detector are left out" if found.others else ""
     typer.echo(f"Marked: {found.right} right and {found.wrong} wrong, heard by {found.detector}{others}.")
@@ -106,3 +128,18 @@ def fit_threshold(
         f"{right}, and {found.wrong - found.dropped_unseen} {wrong}."
     )
     typer.echo("Cries that were never told cannot be marked: a higher threshold may miss some more of those.")
+
+
+def _tell_room_fit(found: RoomFit) -> None:
+    typer.echo(
+        f"{found.heard_s / 3600:.1f} hours without crying, heard by {found.detector}. The nearest to a cry "
+        f"scored {found.nearest:.3f}, at {found.at.astimezone():%Y-%m-%d %H:%M} in '{found.where}'."
+    )
+    if found.threshold is None:
+        typer.echo(f"That is too near to lower the threshold in use, {found.in_use:.12g}.")
+        return
+    typer.echo(
+        f"--detection-threshold {found.threshold:.12g} stays well above it, and hears fainter crying than "
+        f"the {found.in_use:.12g} in use."
+    )
+    typer.echo("Sounds that were not heard in those hours may then be taken for crying: mark those wrong.")

@@ -1,17 +1,24 @@
-"""From what people marked right and wrong: a threshold that keeps the one and drops the other."""
+"""A threshold that suits a home: from episodes marked right and wrong, and from hours without crying."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from pipeline.monitor.marks import VERDICTS, MarkError, newest
-from pipeline.monitor.models import EpisodeRow
+from pipeline.monitor.models import Coverage, EpisodeRow, Minute
 from pipeline.monitor.store import Row, Store
 
 FEWEST = 10
 """So many of each, right and wrong, are needed before a threshold is named."""
+SHORTEST_S = 2 * 3600.0
+"""So much has to be heard of hours without crying."""
+MARGIN = 2.0
+"""Log-odds that a threshold stays above whatever else a home sounded like (docs/nights.md: measured)."""
+LOWEST = 0.1
+"""No threshold below this is named, however little a home sounds like crying."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ def fit(store: Store, *, room: str | None = None, may_miss: int = 0) -> Fit:
     """The lowest threshold that drops most of what was marked wrong and keeps what was marked right.
 
     An episode is told if and only if its best score reaches the threshold: nothing has to be heard again.
-    Cries that were never told cannot be marked and are not in this: it can raise a threshold, not lower it.
+    Cries that were never told cannot be marked and are not in this: it can raise a threshold, not lower it
+    (:func:`fit_without_crying` can).
 
     Args:
         room: only its episodes.
@@ -89,6 +97,89 @@ def fit(store: Store, *, room: str | None = None, may_miss: int = 0) -> Fit:
         sum(peak < threshold for peak in wrong),
         kept_unseen,
         dropped_unseen,
+    )
+
+
+@dataclass(frozen=True)
+class RoomFit:
+    """A threshold that follows from hours in which nobody cried.
+
+    Attributes:
+        detector: that heard them.
+        heard_s: how much of them it heard, seconds.
+        nearest: the highest score in them, [0, 1]; at, where: when and in which room.
+        threshold: a cry from this score on; None where the one in use cannot be lowered.
+        in_use: the threshold that they were heard with.
+    """
+
+    detector: str
+    heard_s: float
+    nearest: float
+    at: datetime
+    where: str
+    threshold: float | None
+    in_use: float
+
+
+def above(nearest: float, margin: float = MARGIN) -> float:
+    """The threshold that stays so many log-odds above a score in [0, 1], rounded up to thousandths."""
+    kept = min(max(nearest, 1e-6), 1 - 1e-6)
+    score = 1 / (1 + (1 - kept) / kept * math.exp(-margin))
+    return max(LOWEST, math.ceil(score * 1000) / 1000)
+
+
+def fit_without_crying(
+    store: Store, since: datetime, until: datetime, *, room: str | None = None
+) -> RoomFit:
+    """The lowest threshold that would stay well above all that was heard while nobody cried.
+
+    Each home has sounds of its own, and how near they come to a cry decides how low its threshold may be. It
+    can only be lowered so: crying in those hours after all, or a cat, leaves it where it is.
+
+    Args:
+        since, until: aware; nobody cried from the one to the other.
+        room: only what was heard in it.
+
+    Raises:
+        MarkError: less than ``SHORTEST_S`` was heard in that time by the detector in use.
+        StoreError: the history cannot be read.
+    """
+    listened = [
+        row
+        for row in store.rows(Coverage, order_by="started_at", where=Coverage.ended_at > since)
+        if room in (None, row["room"])
+    ]
+    detector = _detector(listened[-1]) if listened else ""
+    mine = [row for row in listened if _detector(row) == detector and row["started_at"] < until]
+    within = (Minute.started_at >= since) & (Minute.started_at < until)
+    minutes = [
+        row
+        for row in store.rows(Minute, order_by="started_at", where=within)
+        if row["best_at"] is not None and any(_is_in(row, stretch) for stretch in mine)
+    ]
+    heard_s = sum(row["heard_s"] for row in minutes)
+    if heard_s < SHORTEST_S:
+        raise MarkError(
+            f"{heard_s / 3600:.1f} hours of that time were heard by the detector in use: it takes at least "
+            f"{SHORTEST_S / 3600:.0f} without crying to say how low a threshold may be."
+        )
+    nearest = max(minutes, key=lambda row: row["best"])
+    in_use, found = float(minutes[-1]["threshold"]), above(nearest["best"])
+    return RoomFit(
+        detector,
+        heard_s,
+        nearest["best"],
+        nearest["best_at"],
+        nearest["room"],
+        found if found < in_use else None,
+        in_use,
+    )
+
+
+def _is_in(minute: Row, stretch: Row) -> bool:
+    return (
+        minute["room"] == stretch["room"]
+        and stretch["started_at"] <= minute["best_at"] <= stretch["ended_at"]
     )
 
 

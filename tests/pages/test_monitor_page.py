@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import made_up
@@ -192,6 +192,29 @@ def test_a_threshold_that_follows_from_marks(show: Show, tmp_path: Path) -> None
     page = show(made_up.write(tmp_path / "fit.db", rows), "Settings")
     assert "12 episodes right and 12 wrong" in said(page)
     assert "--detection-threshold 0.75" in said(page)
+
+
+def test_a_lower_threshold_from_hours_without_crying(show: Show, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    day = datetime.now().astimezone() - timedelta(days=1)
+    start = day.replace(hour=8, minute=30, second=0, microsecond=0).astimezone(UTC)
+    rows = [
+        made_up.stretch("c", start, start + timedelta(hours=9), threshold=0.8),
+        made_up.pulse(now, threshold=0.8),
+    ]
+    for number in range(540):
+        best = 0.2 if number == 100 else 0.04
+        rows.append(made_up.minute(start + timedelta(minutes=number), best=best, threshold=0.8))
+    page = show(made_up.write(tmp_path / "hours.db", rows), "Settings")
+    assert "--detection-threshold 0.6" not in said(page)
+    page.date_input[0].set_value(day.date())
+    page.button[0].click().run()
+    assert not page.exception
+    assert "8 h were heard then" in said(page)
+    assert "--detection-threshold 0.649" in said(page)
+    page.time_input[1].set_value(time(8))
+    page.button[0].click().run()
+    assert "choose a later end" in said(page)
 
 
 def test_why_for_a_chosen_moment(show: Show, five_weeks: str) -> None:

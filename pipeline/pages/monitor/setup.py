@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -26,6 +27,9 @@ OPTIONS = (
 )
 
 
+_ASKED = "hours without crying"
+
+
 @guarded("showing the settings")
 def draw(place: Place) -> None:
     """The whole view."""
@@ -36,6 +40,7 @@ def draw(place: Place) -> None:
     )
     _rooms(place, now)
     _threshold(place)
+    _threshold_without_crying(place)
     _channels(place, now)
     _history(place)
 
@@ -95,6 +100,48 @@ def _threshold(place: Place) -> None:
         f"Expect rather this: chosen without the episode that was judged, it kept {found.kept_unseen} of "
         f"{found.right} and left out {found.dropped_unseen} of {found.wrong}. A higher threshold may also "
         "miss cries that nobody marked."
+    )
+    st.code(f"--detection-threshold {found.threshold:.12g}", language="sh", wrap_lines=True)
+
+
+def _threshold_without_crying(place: Place) -> None:
+    from pipeline.monitor.fitting import fit_without_crying
+
+    st.subheader("A lower threshold, from hours without crying", anchor=False)
+    st.markdown(
+        "Were there some hours in which nobody cried, with the house as it is? They tell how low the "
+        "threshold may be in your home, so that faint crying is heard."
+    )
+    today = place.zone.today(place.now())
+    with st.form("without-crying", border=False):
+        day = st.date_input("Day", today, max_value=today)
+        first, last = st.columns(2)
+        begin, end = first.time_input("From", time(9)), last.time_input("Until", time(17))
+        if st.form_submit_button("Work it out"):
+            st.session_state[_ASKED] = (day, begin, end)
+    if _ASKED not in st.session_state:
+        return
+    day, begin, end = st.session_state[_ASKED]
+    if begin >= end:
+        st.warning(f"Nothing lies between {begin:%H:%M} and {end:%H:%M}: choose a later end.")
+        return
+    try:
+        with reading.opened(place.url) as store:
+            found = fit_without_crying(store, *(place.zone.moment(day, each) for each in (begin, end)))
+    except CryError as error:
+        st.warning(plain(str(error)))
+        return
+    st.markdown(
+        f"{lasted(found.heard_s)} were heard then. The nearest to a cry was a score of "
+        f"{found.nearest:.3f}, {when(found.at, place.now(), place.zone)} in {plain(found.where)}."
+    )
+    if found.threshold is None:
+        st.markdown(f"That is too near to lower the threshold in use, {found.in_use:.3g}.")
+        return
+    st.markdown(
+        f"A threshold of **{found.threshold:.3g}** stays well above it and hears fainter crying than the "
+        f"{found.in_use:.3g} in use. Sounds that were not there in those hours may then be taken for "
+        "crying: mark those wrong. Start the monitor again with:"
     )
     st.code(f"--detection-threshold {found.threshold:.12g}", language="sh", wrap_lines=True)
 
