@@ -70,12 +70,12 @@ def student_without(
     """The file of the student that was taught without a fold, and is taught first where there is none."""
     banned = (folds(bank.entries) == fold) | unseen(bank.entries)
     without = np.flatnonzero(banned).tolist()
-    recipe = [student.VERSION, student.EPOCHS, bank.passes, seed]
+    recipe = [student.VERSION, student.EPOCHS, bank.passes, student.REMIX_PASSES, seed]
     name = json.dumps([bank.folder.parent.name, fold, without, recipe])
     path = cache / "students" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
     if not path.is_file():
         taught = student.distil(
-            bank,
+            student.lessons(bank, settings, progress),
             teacher_classes(bank, settings),
             banned=banned,
             epochs=student.EPOCHS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,17 @@ from pipeline.embedding.base import EMBEDDING_SIZE
 from pipeline.embedding.logmel import MEL_BANDS, PATCH_HOP_COLUMNS, columns_of
 from pipeline.errors import DataError
 from pipeline.settings import Settings, get_settings
-from pipeline.training.bank import Bank
+from pipeline.training.bank import Bank, BankPass
 from pipeline.training.data import read_manifest
+from pipeline.training.remix import Remixes, RemixPass
 from pipeline.training.student_network import network, to_onnx
 from pipeline.training.teacher_classes import TeacherClasses, teacher_classes
 
 # Of network and lessons: students that were kept are taught anew when it changes.
-VERSION = 2
-EPOCHS = 16
+VERSION = 3
+EPOCHS = 32
 PASSES = 4
+REMIX_PASSES = 8
 # Frames in a row that are taught together: five hops of sound give four frames.
 SEGMENT = 4
 SEGMENTS_PER_EPOCH = 10_240
@@ -39,12 +41,13 @@ BATCH = 32
 PEAK_RATE = 3e-3
 WEIGHT_DECAY = 1e-4
 
+Lesson = BankPass | RemixPass
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Training frames gathered from the bank.
+    """Training frames gathered from the bank and its remixes.
 
     Attributes:
         columns: list of (columns, 64) float16 arrays, one per pass.
@@ -59,17 +62,18 @@ class Frames:
     deviation: np.ndarray
 
     @classmethod
-    def gather(cls, bank: Bank, banned: np.ndarray | None = None) -> Frames:
+    def gather(cls, lessons: Iterable[Lesson], banned: np.ndarray | None = None) -> Frames:
         """All segments of examples in which no banned clip had a part, as clip or mixed in.
 
         Args:
+            lessons: passes of one bank, of its remixes, or of both.
             banned: (entries,) bool; None bans nothing.
 
         Raises:
             DataError: nothing is left.
         """
         columns, embeddings, rows = [], [], []
-        for k, heard in enumerate(bank):
+        for k, heard in enumerate(lessons):
             columns.append(heard.columns)
             embeddings.append(heard.embeddings)
             for example in heard.examples:
@@ -217,7 +221,8 @@ def train(
         bank.build(YamnetEmbedder(settings), progress)
     work = cache / "students" / f"all-{bank.folder.parent.name}-{epochs}-{seed}"
     classes = teacher_classes(bank, settings)
-    taught = distil(bank, classes, epochs=epochs, seed=seed, work=work, progress=progress)
+    heard = lessons(bank, settings, progress)
+    taught = distil(heard, classes, epochs=epochs, seed=seed, work=work, progress=progress)
     student = StudentEmbedder(taught.data, settings.threads)
     given = np.asarray(embed_bank(bank, 0, student), np.float32)
     wanted = np.asarray(bank.open(0).embeddings, np.float32)
@@ -234,6 +239,7 @@ def train(
         "epochs": epochs,
         "frames_per_epoch": SEGMENTS_PER_EPOCH * SEGMENT,
         "passes": passes,
+        "remix_passes": REMIX_PASSES,
         "seed": seed,
     }
     artifacts.save(
@@ -267,8 +273,21 @@ class Taught:
     half_precision_cosine: float
 
 
+def lessons(bank: Bank, settings: Settings, progress: Progress | None = None) -> list[Lesson]:
+    """All hearings of a built bank, and its remixes; those that are missing are made first.
+
+    Raises:
+        EmbedderError: YAMNet cannot be loaded.
+    """
+    from pipeline.embedding.yamnet import YamnetEmbedder
+
+    remixes = Remixes(bank, REMIX_PASSES)
+    remixes.build(lambda: YamnetEmbedder(settings), progress)
+    return [*bank, *remixes]
+
+
 def distil(
-    bank: Bank,
+    lessons: Iterable[Lesson],
     classes: TeacherClasses,
     *,
     epochs: int,
@@ -277,15 +296,16 @@ def distil(
     banned: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Taught:
-    """Teach a student on a built bank.
+    """Teach a student.
 
     Args:
+        lessons: what it hears, and what the teacher makes of it.
         classes: what the teacher makes of an embedding.
         work: folder for checkpoints; an interrupted run goes on from there. To be removed once what is
             returned is safe.
         banned: (entries,) bool, clips that must teach nothing.
     """
-    frames = Frames.gather(bank, banned)
+    frames = Frames.gather(lessons, banned)
     model = fit(frames, classes, epochs=epochs, seed=seed, checkpoint=work, progress=progress)
     probe = frames.batch(frames.index[:: max(1, len(frames.index) // 64)][:64])[0]
     data, cosine = to_onnx(model, frames.deviation, probe, work / "export")

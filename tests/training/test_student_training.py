@@ -152,12 +152,13 @@ def test_no_fold_is_judged_by_a_student_that_heard_it(
 ) -> None:
     bans: list[np.ndarray] = []
 
-    def note(bank: Any, classes: object, *, banned: np.ndarray, work: Path, **_: Any) -> student.Taught:
+    def note(lessons: Any, classes: object, *, banned: np.ndarray, work: Path, **_: Any) -> student.Taught:
         bans.append(banned)
         work.mkdir()
         return taught
 
     monkeypatch.setattr(student, "distil", note)
+    monkeypatch.setattr(student, "lessons", lambda bank, *_: list(bank))
     monkeypatch.setattr(held_out_students, "teacher_classes", lambda *_: None)
     (tmp_path / "students").mkdir()
     options: dict[str, Any] = {"settings": get_settings(), "cache": tmp_path, "seed": 0, "progress": None}
