@@ -16,39 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _nights import SEEDS, judged_nights, write_table
 
-from pipeline._cache import default_cache
-from pipeline.evaluation import night
 from pipeline.evaluation import night_figures as figure
 from pipeline.evaluation.night_figures import Heard
-from pipeline.evaluation.night_hearing import Hearing
-from pipeline.evaluation.night_judges import judges_of
-from pipeline.evaluation.night_sound import Night
-from pipeline.settings import get_settings
 from pipeline.zoo.crylens import CrylensYamnet
 from pipeline.zoo.listening import rules_of
-from pipeline.zoo.yamnet_class import shared_yamnet
 
-DATA = Path("../shared/data")
 OUT = Path(__file__).parent / "results" / "evidence-yamnet.json"
-DOCS = Path(__file__).parent.parent / "docs" / "nights.md"
-MARKS = ("<!-- evidence-figures -->", "<!-- /evidence-figures -->")
 GAINS = (None, 4.5, 5.0, 5.5, 6.0)  # None: single windows alone
-SEEDS = (0, 1)
 BUDGET_PER_24H = 1.0
 
 
 def listen(seed: int) -> dict[float | None, list[Heard]]:
     """The nights and suites of a seed as they are heard with each gain."""
-    settings, cache = get_settings(), default_cache()
-    sources, sounds = night.read_sounds(DATA)
-    options: dict[str, Any] = {"settings": settings, "cache": cache, "seed": 0, "progress": None}
-    judges = judges_of("crylens-yamnet", sounds, sources, heads="held-out", **options)
     heard: dict[float | None, list[Heard]] = {gain: [] for gain in GAINS}
-    programme = night.Programme(seed=seed, suite_minutes=0.0 if seed else 30.0)
-    for its, plan in programme.nights(sounds):
-        hearing = Hearing(Night(its, plan), cache, shared_yamnet)
-        judge = judges[its.fold]
+    for judge, hearing in judged_nights("crylens-yamnet", seed):
         for gain in GAINS:
             head = replace(
                 judge.model.head,
@@ -97,10 +80,7 @@ def main() -> None:
         report["seeds"][str(seed)] = {str(gain or "single"): row(nights) for gain, nights in by_gain.items()}
     report["chosen_elsewhere"] = chosen_elsewhere(heard[SEEDS[0]], heard[SEEDS[1]])
     OUT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    text = DOCS.read_text(encoding="utf-8")
-    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
-    DOCS.write_text(f"{before}{MARKS[0]}\n{table(report)}\n{MARKS[1]}{after}", encoding="utf-8")
-    print(table(report))
+    write_table("evidence-figures", table(report))
 
 
 def table(report: dict[str, Any]) -> str:
