@@ -81,8 +81,8 @@ PREPROCESSED: dict[str, Any] = {
 CLASSIFIED: dict[str, Any] = {
     "path": "cry.wav",
     "duration_s": 7.0,
-    "detection": {"is_cry": True, "cry_probability": 0.95878, "threshold": 0.91, "embedder": "student"},
-    "episodes": [{"start_s": 0.0, "end_s": 7.0, "peak": 0.95878, "mean": 0.92525}],
+    "detection": {"is_cry": True, "cry_probability": 0.97156, "threshold": 0.918, "embedder": "student"},
+    "episodes": [{"start_s": 0.0, "end_s": 7.0, "peak": 0.97156, "mean": 0.93779}],
     "label": "hungry",
     "class_id": 3,
     "probability": 0.83243,
