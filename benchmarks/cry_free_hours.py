@@ -23,7 +23,7 @@ from pipeline.evaluation.night_figures import Heard
 from pipeline.monitor.fitting import MARGIN, above
 from pipeline.zoo.listening import rules_of
 
-OUT = Path(__file__).parent / "results" / "cry-free-hours.json"
+OUT = Path(__file__).parent / "results" / "evidence-cry-free-hours.json"
 MODELS = ("crylens-yamnet", "crylens-student")
 MARGINS = (None, 0.0, 1.0, MARGIN, 3.0)  # None: the threshold as it comes
 # Windows nearer to crying than this do not count as free of it, seconds.
