@@ -129,9 +129,10 @@ def reason_verdict(reasons: ReasonResult) -> Verdict:
         )
         return Verdict("near-none", "Why? Not sure", f"{why} {could_be}".strip())
     chance, common = reasons.probabilities[reasons.label], usual[reasons.label]
-    beside = "no more than" if chance <= common + 0.005 else "against"
+    tells = chance > common + 0.005
+    beside, perhaps = ("against", "Perhaps") if tells else ("no more than", "Hard to tell, perhaps")
     detail = f"A chance of {in_hundred(chance)}, {beside} the {in_hundred(common)} of any cry. {could_be}"
-    return Verdict("near-cry", f"Why? Perhaps {label_words(reasons.label)}", detail.strip())
+    return Verdict("near-cry", f"Why? {perhaps} {label_words(reasons.label)}", detail.strip())
 
 
 def score_description(analysis: Analysis) -> str:

@@ -124,13 +124,14 @@ def hungry() -> ReasonResult:
 
 def test_a_reason_stands_beside_its_base_rate(hungry: ReasonResult) -> None:
     words = reason_verdict(hungry)
-    assert words.headline == "Why? Perhaps hungry"
+    assert words.headline == "Why? Hard to tell, perhaps hungry"
     assert (
         words.detail
         == "A chance of 83 in 100, no more than the 84 in 100 of any cry. It could be hungry or tired."
     )
-    likelier = replace(hungry, label="tired")
-    assert "13 in 100, against the 10 in 100 of any cry" in reason_verdict(likelier).detail
+    likelier = reason_verdict(replace(hungry, label="tired"))
+    assert likelier.headline == "Why? Perhaps tired", "only what is likelier than usual stands alone"
+    assert "13 in 100, against the 10 in 100 of any cry" in likelier.detail
 
 
 def test_under_the_line_it_is_not_sure(hungry: ReasonResult) -> None:
