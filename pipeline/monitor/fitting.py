@@ -106,7 +106,7 @@ class RoomFit:
 
     Attributes:
         detector: that heard them.
-        heard_s: how much of them it heard, seconds.
+        heard_s: how much of them it heard, seconds, all rooms together.
         nearest: the highest score in them, [0, 1]; at, where: when and in which room.
         threshold: a cry from this score on; None where the one in use cannot be lowered.
         in_use: the threshold that they were heard with.
@@ -141,7 +141,7 @@ def fit_without_crying(
         room: only what was heard in it.
 
     Raises:
-        MarkError: less than ``SHORTEST_S`` was heard in that time by the detector in use.
+        MarkError: the detector in use heard less than ``SHORTEST_S`` of that time in a room it listened in.
         StoreError: the history cannot be read.
     """
     listened = [
@@ -157,17 +157,21 @@ def fit_without_crying(
         for row in store.rows(Minute, order_by="started_at", where=within)
         if row["best_at"] is not None and any(_is_in(row, stretch) for stretch in mine)
     ]
-    heard_s = sum(row["heard_s"] for row in minutes)
-    if heard_s < SHORTEST_S:
+    heard_s = {row["room"]: 0.0 for row in mine}
+    for row in minutes:
+        heard_s[row["room"]] += row["heard_s"]
+    least_s, where = min((seconds, name) for name, seconds in heard_s.items()) if heard_s else (0.0, "")
+    if least_s < SHORTEST_S:
+        here, each = (f" in {where}", " in each room") if len(heard_s) > 1 else ("", "")
         raise MarkError(
-            f"{heard_s / 3600:.1f} hours of that time were heard by the detector in use: it takes at least "
-            f"{SHORTEST_S / 3600:.0f} without crying to say how low a threshold may be."
+            f"{least_s / 3600:.1f} hours of that time were heard{here} by the detector in use: it takes at "
+            f"least {SHORTEST_S / 3600:.0f} without crying{each} to say how low a threshold may be."
         )
     nearest = max(minutes, key=lambda row: row["best"])
     in_use, found = float(minutes[-1]["threshold"]), above(nearest["best"])
     return RoomFit(
         detector,
-        heard_s,
+        sum(heard_s.values()),
         nearest["best"],
         nearest["best_at"],
         nearest["room"],

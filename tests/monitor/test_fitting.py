@@ -97,6 +97,14 @@ def test_only_what_the_detector_in_use_heard_in_that_room_and_time_counts(tmp_pa
             fit_without_crying(store, *hours(0, 6), room="c")
 
 
+def test_each_room_must_have_been_heard_long_enough(tmp_path: Path) -> None:
+    path = history(tmp_path, listened(0, 180, {5: 0.1}), listened(0, 90, {7: 0.2}, room="b"))
+    with read_store(path) as store:
+        with pytest.raises(MarkError, match=r"1\.5 hours of that time were heard in b .* 2 .* in each room"):
+            fit_without_crying(store, *hours(0, 3))
+        assert fit_without_crying(store, *hours(0, 3), room="a").nearest == pytest.approx(0.1)
+
+
 def test_hours_the_wrong_way_round_are_named(tmp_path: Path) -> None:
     path = history(tmp_path, listened(0, 5, {}))
     times = ["2026-03-02T17:00", "2026-03-02T09:00"]
