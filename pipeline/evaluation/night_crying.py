@@ -8,11 +8,13 @@ Developmental Disabilities Research Reviews 11: mostly 300 to 600 Hz). The sound
 phonated when its autocorrelation, freed of the window's own (Boersma 1993, "Accurate short-term analysis of
 the fundamental frequency and the harmonics-to-noise ratio of a sampled sound"), has a peak of 0.7 or more at
 a period of 240 to 800 Hz (harmonics 3.7 dB over noise), and when it is within 20 dB of the loud frames (the
-95th percentile). Four such frames in a row are a voice.
+95th percentile). Where 0.26 s go by so without a break, that is a cry unit. What parents say to a baby is as
+high, and so is laughter, but in shorter pieces: of 432 recordings of read speech none passes for crying, of
+148 of laughter 3. Where 0.08 s were enough, 14 and 18 did, and many a cry clip's talk.
 
-Voices less than 2 s apart are one stretch of crying: a baby breathes in. It begins with the first of them and
-ends with the last. Stretches with under 0.3 s of voice are left out, and so are clips with under 1 s.
-Hoarse crying without any pitch, and other voices as high as a baby's, are beyond such a rule.
+Units less than 2 s apart are one stretch of crying: a baby breathes in. It begins with the first of them and
+ends with the last. Stretches with under 0.3 s of them are left out, and so are clips with under 1 s.
+Hoarse crying without any pitch, and other voices as high and drawn out as a baby's, are beyond such a rule.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ PERIODIC = 0.7
 STRETCH_VOICE_S, CLIP_VOICE_S = 0.3, 1.0
 _FRAME, _HOP = 800, 320
 _BELOW_LOUD_DB = 20.0
-_FRAMES_IN_A_ROW = 4
+_FRAMES_IN_A_ROW = 13
 _SILENCE = 1e-4
 _FFT = 2048
 

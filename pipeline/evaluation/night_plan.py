@@ -21,7 +21,7 @@ from pipeline.evaluation.night_material import Material, Sound
 from pipeline.evaluation.night_room import SAMPLE_RATE, Place
 from pipeline.evaluation.night_truth import CryEpisode, OtherSound, Truth
 
-NIGHT_VERSION = 3
+NIGHT_VERSION = 4
 SHORTEST_S = 60.0
 SNR_BOUNDS_DB = (-30.0, 60.0)
 # Mean power of the backgrounds, dB below full scale, give or take 2 dB; others are as loud as household.

@@ -57,12 +57,16 @@ def test_what_is_no_crying_is_left_out_of_nights(what: str, clip: NDArray[np.flo
     assert crying_stretches(clip) == [], what
 
 
-def test_most_recorded_cries_count_and_other_sounds_do_not(sounds: list[Material]):
-    esc50 = next(m for m in sounds if "esc50" in m.sources)
-    cries = [bool(night_material.crying(s)) for clips in esc50.cries.values() for s in clips]
-    assert np.mean(cries) > 0.75
-    for label in ("rain", "vacuum_cleaner", "washing_machine", "footsteps"):
-        assert np.mean([bool(night_material.crying(s)) for s in esc50.others[label]]) < 0.1, label
+def test_most_recorded_cries_count_and_other_sounds_and_voices_do_not(sounds: list[Material]):
+    for material in sounds:
+        cries = [bool(night_material.crying(s)) for clips in material.cries.values() for s in clips[:2]]
+        assert np.mean(cries) > 0.6, material.sources
+    labels = ("rain", "vacuum_cleaner", "washing_machine", "footsteps", "human_laugh", "baby_laugh")
+    for label in labels:
+        others = [s for material in sounds for s in material.others.get(label, ())]
+        assert np.mean([bool(night_material.crying(s)) for s in others[:60]]) < 0.1, label
+    speech = [s for material in sounds for s in material.others.get("speech", ())]
+    assert not any(night_material.crying(s) for s in speech[::4]), "what parents say is no crying"
 
 
 def sound_of(material: Material, options: NightOptions) -> NDArray[np.float32]:
