@@ -28,10 +28,10 @@ PAUSE_S = 2.0
 CRY_BAND_HZ = (250.0, 3900.0)
 PITCH_HZ = (240.0, 800.0)
 PERIODIC = 0.7
+UNIT_S = 0.26
 STRETCH_VOICE_S, CLIP_VOICE_S = 0.3, 1.0
 _FRAME, _HOP = 800, 320
 _BELOW_LOUD_DB = 20.0
-_FRAMES_IN_A_ROW = 13
 _SILENCE = 1e-4
 _FFT = 2048
 
@@ -80,7 +80,7 @@ def crying_stretches(samples: NDArray[np.floating]) -> list[tuple[int, int]]:
     voiced = phonated(samples)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]]).astype(int))).reshape(-1, 2)
     stretches: list[list[float]] = []
-    for first, after in edges[edges[:, 1] - edges[:, 0] >= _FRAMES_IN_A_ROW]:
+    for first, after in edges[(edges[:, 1] - edges[:, 0]) * _HOP >= UNIT_S * SAMPLE_RATE]:
         # A frame speaks for the hop around its centre; the last one's whole length is let in at the edges.
         start, end, voice_s = int(first) * _HOP, (int(after) - 1) * _HOP + _FRAME, (after - first) * _HOP
         if stretches and start - stretches[-1][1] < PAUSE_S * SAMPLE_RATE:
