@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pipeline.reasons import ReasonResult
 
 SOUND = "#3d7fc4"
-CRY = "#c4661f"
-LINE = "#9a6ad6"
-QUIET = "#808080"
+CRY = "#bd621e"
+LINE = "#9564d1"
+QUIET = "#7b7b7b"
 THIS, USUAL = "This sound", "Usually"
 MARGIN = 52
 """Pixels left of every time chart for its axis; fixed, so that one moment is at one place in all of them."""

@@ -16,7 +16,7 @@ from pipeline.pages.monitor.sums import WHOLE, Heard, part_words
 from pipeline.pages.monitor.times import lasted
 
 Light = Literal["green", "amber", "red"]
-GREEN, AMBER, RED = "#2e8b57", "#b8780a", "#d1453b"
+GREEN, AMBER, RED = "#2e8b57", "#a96e0a", "#d64a40"
 _COLOURS = {"green": GREEN, "amber": AMBER, "red": RED}
 _SHAPES = {"green": "✓", "amber": "!", "red": "✕"}
 _MOST = 60.0
