@@ -73,7 +73,7 @@ def train_detector(data: Data, out: Out = None, seed: Seed = 0, embedder: Hearin
 
 @train.command("student")
 def train_student(data: Data, out: Out = None, seed: Seed = 0) -> None:
-    """The bundled embedder, taught by YAMNet (which is needed); three quarters of an hour or so."""
+    """The bundled embedder, taught by YAMNet (which is needed); two hours or so, and resumable."""
     from pipeline.training import student
 
     folder = _place(out, "student")

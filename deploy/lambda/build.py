@@ -147,8 +147,9 @@ def copy_code(out: Path) -> None:
 def copy_models(out: Path) -> None:
     """The bundled embedder, its detector, the reasons' manifest and calibration, the ensemble as ONNX."""
     models = out / "models"
+    left_out = shutil.ignore_patterns("*.joblib", "student-without-*")
     for name in ("student", "detector-student", "reasons"):
-        shutil.copytree(ROOT / "artifacts" / name, models / name, ignore=shutil.ignore_patterns("*.joblib"))
+        shutil.copytree(ROOT / "artifacts" / name, models / name, ignore=left_out)
     code = (
         "from pathlib import Path; from pipeline.settings import get_settings; "
         "from pipeline.training.onnx_models import shipped, write; "

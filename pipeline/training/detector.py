@@ -29,7 +29,12 @@ from pipeline.training.checked import verified
 from pipeline.training.data import read_manifest
 from pipeline.training.detector_card import model_card
 from pipeline.training.detector_choice import WINDOWS, choose
-from pipeline.training.held_out_students import student_embeddings, students_without_folds
+from pipeline.training.held_out_students import (
+    file_name,
+    student_embeddings,
+    student_without,
+    students_without_folds,
+)
 
 PASSES = 4
 FALSE_POSITIVE_BUDGET = 0.005
@@ -132,10 +137,17 @@ def train(
         calibration=np.array(report["threshold"]["calibration"]),
         threshold=np.array(report["threshold"]["value"]),
     )
+    files = {HEAD_FILE: head.to_bytes()}
+    if embedder == "student":
+        # What gave the figures comes along, so that they can be measured again without teaching for hours.
+        for fold in range(len(report["window_frames"]["by_fold"])):
+            files[file_name(fold, material.bank, seed)] = student_without(
+                fold, material.bank, settings=settings, cache=cache, seed=seed, progress=progress
+            )
     counts = Counter(f"{e.source}: {e.kind}" for e in material.entries)
     artifacts.save(
         out,
-        files={HEAD_FILE: head.to_bytes()},
+        files=files,
         kind="detector",
         schema=_schema(embedder, head, settings),
         training={"clips": dict(sorted(counts.items())), "passes": passes, "seed": seed},

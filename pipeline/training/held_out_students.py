@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.artifacts import open_artifact
 from pipeline.embedding.base import EMBEDDING_SIZE
 from pipeline.embedding.logmel import columns_of
+from pipeline.errors import ArtifactError
 from pipeline.settings import Settings
 from pipeline.training import student
 from pipeline.training.bank import Bank, Entry
 from pipeline.training.detector_recipe import folds, unseen
-from pipeline.training.teacher_classes import teacher_classes
 
 if TYPE_CHECKING:
     from pipeline.embedding.student import StudentEmbedder
@@ -59,25 +60,39 @@ def students_without_folds(
 
     students = []
     for fold in range(folds(entries).max() + 1):
-        path = student_without(fold, bank, settings=settings, cache=cache, seed=seed, progress=progress)
-        students.append(StudentEmbedder(path.read_bytes(), settings.threads))
+        data = student_without(fold, bank, settings=settings, cache=cache, seed=seed, progress=progress)
+        students.append(StudentEmbedder(data, settings.threads))
     return students
+
+
+def file_name(fold: int, bank: Bank, seed: int) -> str:
+    """Names the student taught without a fold: by the bank, the clips left out and the lessons."""
+    without = np.flatnonzero(_banned(fold, bank)).tolist()
+    recipe = [student.VERSION, student.EPOCHS, bank.passes, seed]
+    name = json.dumps([bank.folder.parent.name, fold, without, recipe])
+    return f"student-without-{fold}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
+
+
+def _banned(fold: int, bank: Bank) -> np.ndarray:
+    return (folds(bank.entries) == fold) | unseen(bank.entries)
 
 
 def student_without(
     fold: int, bank: Bank, *, settings: Settings, cache: Path, seed: int, progress: Progress | None
-) -> Path:
-    """The file of the student that was taught without a fold, and is taught first where there is none."""
-    banned = (folds(bank.entries) == fold) | unseen(bank.entries)
-    without = np.flatnonzero(banned).tolist()
-    recipe = [student.VERSION, student.EPOCHS, bank.passes, student.REMIX_PASSES, seed]
-    name = json.dumps([bank.folder.parent.name, fold, without, recipe])
-    path = cache / "students" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
+) -> bytes:
+    """The student that was taught without a fold, as ONNX: the one shipped beside the detector whose figures
+    it gave, else one kept in the cache, else taught now and kept.
+    """
+    name = file_name(fold, bank, seed)
+    shipped = _shipped(name, settings)
+    if shipped is not None:
+        return shipped
+    path = cache / "students" / name
     if not path.is_file():
         taught = student.distil(
-            student.lessons(bank, settings, progress),
-            teacher_classes(bank, settings),
-            banned=banned,
+            bank,
+            settings,
+            banned=_banned(fold, bank),
             epochs=student.EPOCHS,
             seed=seed,
             work=path.with_suffix(""),
@@ -87,7 +102,15 @@ def student_without(
         unfinished.write_bytes(taught.data)
         unfinished.replace(path)
         shutil.rmtree(path.with_suffix(""))
-    return path
+    return path.read_bytes()
+
+
+def _shipped(name: str, settings: Settings) -> bytes | None:
+    try:
+        model = open_artifact("detector-student", settings=settings, kind="detector")
+    except ArtifactError:
+        return None  # none was trained yet
+    return model.read_bytes(name) if name in model.manifest["files"] else None
 
 
 def student_embeddings(students: Sequence[StudentEmbedder]) -> Embeddings:

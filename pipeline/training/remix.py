@@ -2,112 +2,134 @@
 
 A distilled network is as general as what it was taught with is varied (Beyer et al. 2022, "Knowledge
 distillation: a good teacher is patient and consistent"). No recording has to sound like a remix: the teacher
-says of each what it makes of it, and that is what the student is to say.
+says of each what it makes of it, and that is what the student is to say. No remix is heard twice.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+import itertools
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.embedding.base import EMBEDDING_SIZE
 from pipeline.embedding.logmel import LOG_OFFSET, MEL_BANDS, columns_of
-from pipeline.embedding.yamnet import YamnetEmbedder
-from pipeline.training.bank import Bank, BankPass, Example
+from pipeline.errors import DataError
+from pipeline.training.bank import Bank, Example
 
-# Changes with what a remix is.
-VERSION = 1
-# Remixes that begin with one clip, in each pass; what is mixed in is any other.
-PER_CLIP = 4
 # Frames in a row of one remix, and the columns they need.
 FRAMES = 4
 COLUMNS = columns_of(FRAMES)
 MIXED = 0.6
 
-Progress = Callable[[str, int, int], None]
 FloatArray = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class RemixPass:
-    """One pass of remixes, arrays memory-mapped.
+class Teacher(Protocol):
+    """Names a remix, as :class:`pipeline.embedding.yamnet.YamnetEmbedder` does."""
 
-    Attributes:
-        examples: four frames each; ``partner`` is -1 where nothing was mixed in.
-        embeddings: (4 n, 1024) float16, YAMNet's.
-        columns: (240 n, 64) float16 log-mel.
-    """
+    def embed_columns(self, columns: FloatArray) -> FloatArray:
+        """Log-mel columns of k frames in a row, (48 (k + 1), 64) float32, to (k, 1024) float32."""
 
-    examples: list[Example]
-    embeddings: np.ndarray
+
+class Draw(NamedTuple):
+    """Which remix of a round it is, and whose sound is in it: examples of the clean pass, -1 for none."""
+
+    number: int
+    example: int
+    partner: int
+
+
+class Remixed(NamedTuple):
+    """Remixes of one round: columns (n, 240, 64) and the teacher's embeddings (n, 4, 1024), both float16."""
+
     columns: np.ndarray
+    embeddings: np.ndarray
 
 
 class Remixes:
-    """Builds missing passes, opens present ones."""
+    """A round's remixes, made while the round before is learned. Use it as a context: it ends its threads.
 
-    def __init__(self, bank: Bank, passes: int) -> None:
-        """Remixes of a built bank; the bank's name and seed are theirs."""
-        self.bank = bank
-        self.passes = passes
-        self.folder = bank.folder.parent / f"remix-{VERSION}"
+    A remix depends on the bank's clean pass, its seed, the round and the remix's number alone.
+    """
 
-    def build(self, yamnet: Callable[[], YamnetEmbedder], progress: Progress | None = None) -> None:
-        """Make every pass that is not on disk yet; each is moved into place whole.
+    def __init__(
+        self, bank: Bank, teacher: Teacher, *, count: int, banned: np.ndarray | None = None, threads: int = 1
+    ) -> None:
+        """Remixes of a built bank.
 
         Args:
-            yamnet: gives the teacher, asked for only where a pass is missing.
+            count: how many are in a round.
+            banned: (entries,) bool, clips of which no remix may hold anything; None bans nothing.
+            threads: how many are made at the same time.
+
+        Raises:
+            DataError: every clip is banned.
         """
-        missing = [k for k in range(self.passes) if not (self.folder / str(k)).is_dir()]
-        if not missing:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        clean, teacher = self.bank.open(0), yamnet()
-        for k in missing:
-            self._build_pass(k, clean, teacher, progress)
+        self._seed, self._clean = bank.seed, bank.open(0)
+        sounds = self._clean.examples
+        self._allowed = np.array([banned is None or not banned[sound.entry] for sound in sounds], bool)
+        if not self._allowed.any():
+            raise DataError("No training audio is left to remix once the banned clips are gone.")
+        self._teacher, self._count = teacher, count
+        self._pool = ThreadPoolExecutor(threads)
+        self._asked: dict[int, list[Future[tuple[FloatArray, FloatArray]]]] = {}
 
-    def _build_pass(
-        self, k: int, clean: BankPass, teacher: YamnetEmbedder, progress: Progress | None
+    def __enter__(self) -> Remixes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        rng = np.random.default_rng([self.bank.seed, 200 + k])
-        sounds = clean.examples
-        plan = [example for example in sounds for _ in range(PER_CLIP)]
-        examples: list[Example] = []
-        embeddings = np.empty((len(plan) * FRAMES, EMBEDDING_SIZE), np.float16)
-        columns = np.empty((len(plan) * COLUMNS, MEL_BANDS), np.float16)
-        for i, example in enumerate(plan):
-            partner = sounds[int(rng.integers(len(sounds)))] if rng.random() < MIXED else None
-            remix = _remix(_stretch(clean.columns, example, rng), rng)
-            if partner:
-                remix = _mixed(remix, _remix(_stretch(clean.columns, partner, rng), rng), rng)
-            heard = _finished(remix, rng)
-            columns[i * COLUMNS :][:COLUMNS] = heard
-            embeddings[i * FRAMES :][:FRAMES] = teacher.embed_columns(heard)
-            entry, other = example.entry, partner.entry if partner else -1
-            examples.append(Example(entry, other, i * FRAMES, FRAMES, i * COLUMNS))
-            if progress and i % 100 == 0:
-                progress(f"remixing {k + 1} of {self.passes}", i, len(plan))
-        self._write(k, examples, embeddings, columns)
+        self._pool.shutdown(cancel_futures=True)
 
-    def _write(self, k: int, examples: list[Example], embeddings: np.ndarray, columns: np.ndarray) -> None:
-        unfinished = self.folder / f"{k}.part-{os.getpid()}"
-        unfinished.mkdir()
-        np.save(unfinished / "embeddings.npy", embeddings)
-        np.save(unfinished / "columns.npy", columns)
-        (unfinished / "examples.json").write_text(json.dumps([asdict(e) for e in examples]))
-        unfinished.rename(self.folder / str(k))
+    def begin(self, number: int) -> None:
+        """Begin with a round's remixes; it does not wait for them."""
+        if number not in self._asked:
+            self._asked[number] = [self._pool.submit(self._make, number, draw) for draw in self.draws(number)]
 
-    def __iter__(self) -> Iterator[RemixPass]:
-        for k in range(self.passes):
-            folder = self.folder / str(k)
-            examples = [Example(**row) for row in json.loads((folder / "examples.json").read_text())]
-            arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("embeddings", "columns"))
-            yield RemixPass(examples, *arrays)
+    def of(self, number: int) -> Remixed:
+        """All remixes of a round."""
+        self.begin(number)
+        result = Remixed(
+            np.empty((self._count, COLUMNS, MEL_BANDS), np.float16),
+            np.empty((self._count, FRAMES, EMBEDDING_SIZE), np.float16),
+        )
+        for i, made in enumerate(self._asked.pop(number)):
+            result.columns[i], result.embeddings[i] = made.result()
+        return result
+
+    def draws(self, number: int) -> list[Draw]:
+        """What the remixes of a round are made of."""
+        drawn = (self._draw(i, self._generator(number, i)) for i in itertools.count())
+        allowed = (draw for draw in drawn if all(self._allowed[k] for k in draw[1:] if k >= 0))
+        return list(itertools.islice(allowed, self._count))
+
+    def _generator(self, number: int, remix: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, 200, number, remix])
+
+    def _draw(self, remix: int, rng: np.random.Generator) -> Draw:
+        example, partner = (int(i) for i in rng.integers(len(self._allowed), size=2))
+        return Draw(remix, example, partner if rng.random() < MIXED else -1)
+
+    def _make(self, number: int, draw: Draw) -> tuple[FloatArray, FloatArray]:
+        rng = self._generator(number, draw.number)
+        self._draw(draw.number, rng)  # goes on where the draw ended
+        heard = _finished(self._mixture(draw, rng), rng)
+        return heard, self._teacher.embed_columns(heard)
+
+    def _mixture(self, draw: Draw, rng: np.random.Generator) -> FloatArray:
+        """What a draw names, changed and mixed: magnitudes (240, 64)."""
+        changed = (
+            _remix(_stretch(self._clean.columns, self._clean.examples[i], rng), rng)
+            for i in draw[1:]
+            if i >= 0
+        )
+        sound, *others = changed
+        return _mixed(sound, others[0], rng) if others else sound
 
 
 def _stretch(columns: np.ndarray, example: Example, rng: np.random.Generator) -> FloatArray:

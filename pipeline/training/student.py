@@ -25,29 +25,28 @@ from pipeline.errors import DataError
 from pipeline.settings import Settings, get_settings
 from pipeline.training.bank import Bank, BankPass
 from pipeline.training.data import read_manifest
-from pipeline.training.remix import Remixes, RemixPass
+from pipeline.training.remix import Remixed, Remixes
 from pipeline.training.student_network import network, to_onnx
 from pipeline.training.teacher_classes import TeacherClasses, teacher_classes
 
 # Of network and lessons: students that were kept are taught anew when it changes.
-VERSION = 3
-EPOCHS = 32
+VERSION = 4
+EPOCHS = 118
 PASSES = 4
-REMIX_PASSES = 8
 # Frames in a row that are taught together: five hops of sound give four frames.
 SEGMENT = 4
-SEGMENTS_PER_EPOCH = 10_240
+# Of the hearings, in a round; as many remixes come with them.
+SEGMENTS = 5_120
 BATCH = 32
 PEAK_RATE = 3e-3
 WEIGHT_DECAY = 1e-4
 
-Lesson = BankPass | RemixPass
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Training frames gathered from the bank and its remixes.
+    """Training frames gathered from the bank.
 
     Attributes:
         columns: list of (columns, 64) float16 arrays, one per pass.
@@ -62,18 +61,18 @@ class Frames:
     deviation: np.ndarray
 
     @classmethod
-    def gather(cls, lessons: Iterable[Lesson], banned: np.ndarray | None = None) -> Frames:
+    def gather(cls, bank: Iterable[BankPass], banned: np.ndarray | None = None) -> Frames:
         """All segments of examples in which no banned clip had a part, as clip or mixed in.
 
         Args:
-            lessons: passes of one bank, of its remixes, or of both.
+            bank: its passes.
             banned: (entries,) bool; None bans nothing.
 
         Raises:
             DataError: nothing is left.
         """
         columns, embeddings, rows = [], [], []
-        for k, heard in enumerate(lessons):
+        for k, heard in enumerate(bank):
             columns.append(heard.columns)
             embeddings.append(heard.embeddings)
             for example in heard.examples:
@@ -102,27 +101,34 @@ class Frames:
         return inputs, targets / self.deviation
 
 
-def _loss(wanted: Any, given: Any, classes: Any, bias: Any) -> Any:
-    """What is wrong with embeddings in units of the deviation, (n, 4, 1024), as one number.
+def _loss(classes: TeacherClasses, deviation: np.ndarray) -> Any:
+    """What is wrong with embeddings in units of the deviation, (n, 4, 1024), frame by frame.
 
     Squared error, one minus the cosine, and by how much the teacher's classes are told apart worse, in nats
-    per frame (cross-entropy over its classes, less the teacher's own).
+    (cross-entropy over its classes, less the teacher's own).
     """
-    import tensorflow as tf
+    from keras import ops
 
-    squared = tf.reduce_mean(tf.square(wanted - given), axis=-1)
-    norms = tf.norm(wanted, axis=-1) * tf.norm(given + 1e-9, axis=-1)
-    cosine = tf.reduce_sum(wanted * given, axis=-1) / (norms + 1e-6)
-    meant, said = (tf.matmul(x, classes) + bias for x in (wanted, given))
-    sure = tf.sigmoid(meant)
-    unlike = tf.nn.sigmoid_cross_entropy_with_logits(sure, said) - tf.nn.sigmoid_cross_entropy_with_logits(
-        sure, meant
-    )
-    return tf.reduce_mean(squared + 1.0 - cosine + tf.reduce_sum(unlike, axis=-1))
+    weights = ops.convert_to_tensor(deviation[:, None] * classes.weights)
+    bias = ops.convert_to_tensor(classes.bias)
+
+    def unsure(sure: Any, odds: Any) -> Any:
+        return ops.sum(ops.softplus(odds) - sure * odds, axis=-1)
+
+    def loss(wanted: Any, given: Any) -> Any:
+        squared = ops.mean(ops.square(wanted - given), axis=-1)
+        norms = ops.norm(wanted, axis=-1) * ops.norm(given + 1e-9, axis=-1)
+        cosine = ops.sum(wanted * given, axis=-1) / (norms + 1e-6)
+        meant, said = (ops.matmul(x, weights) + bias for x in (wanted, given))
+        sure = ops.sigmoid(meant)
+        return squared + 1.0 - cosine + unsure(sure, said) - unsure(sure, meant)
+
+    return loss
 
 
 def fit(
     frames: Frames,
+    remixes: Remixes,
     classes: TeacherClasses,
     *,
     epochs: int,
@@ -134,54 +140,96 @@ def fit(
 
     Args:
         classes: the teacher's last layer.
-        epochs: rounds of 10 240 segments drawn at random; the rate falls along a cosine to zero.
-        checkpoint: folder; holds the network after each finished epoch and may be deleted afterwards.
+        epochs: rounds of 5120 segments drawn at random and as many remixes; the rate falls along a cosine to
+            zero.
+        checkpoint: folder; holds the network after the last finished round and may be deleted afterwards.
 
     Returns:
         The trained keras model of :func:`pipeline.training.student_network.network`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    steps = SEGMENTS_PER_EPOCH // BATCH
-    model = network()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    steps = 2 * SEGMENTS // BATCH
     rate = keras.optimizers.schedules.CosineDecay(
         PEAK_RATE / 10, epochs * steps, warmup_target=PEAK_RATE, warmup_steps=steps
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0)
-    optimizer.build(model.trainable_variables)
-    finished = tf.Variable(0, dtype=tf.int64)
-    saved = tf.train.CheckpointManager(
-        tf.train.Checkpoint(model=model, optimizer=optimizer, finished=finished), checkpoint, max_to_keep=1
+    model = network()
+    # Compiled by XLA, TensorFlow takes several times as long on a processor.
+    model.compile(
+        keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0),
+        _loss(classes, frames.deviation),
+        jit_compile=keras.backend.backend() == "jax",
     )
-    saved.restore_or_initialize()
-    weights = tf.constant(frames.deviation[:, None] * classes.weights)
-    bias = tf.constant(classes.bias)
-
-    @tf.function
-    def learn(inputs: Any, targets: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = _loss(targets, model(inputs, training=True), weights, bias)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return loss
-
-    for epoch in range(int(finished), epochs):
+    model.optimizer.build(model.trainable_variables)
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    finished = _restore(model, checkpoint)
+    for epoch in range(finished, epochs):
         rng = np.random.default_rng([seed, epoch])
-        chosen = frames.index[rng.integers(0, len(frames.index), SEGMENTS_PER_EPOCH)]
-        losses: list[float] = []
-        for i in range(steps):
-            inputs, targets = frames.batch(chosen[i * BATCH : (i + 1) * BATCH])
-            losses.append(float(learn(tf.constant(inputs), tf.constant(targets))))
-            if progress and i % 8 == 0:
-                loss = np.mean(losses[-64:])
-                progress(f"student, epoch {epoch + 1}, loss {loss:.3f}", epoch * steps + i, epochs * steps)
-        finished.assign(epoch + 1)
-        saved.save()
+        rows = frames.index[rng.integers(0, len(frames.index), SEGMENTS)]
+        remixed = remixes.of(epoch)
+        if epoch + 1 < epochs:
+            remixes.begin(epoch + 1)
+        said = keras.callbacks.LambdaCallback(on_train_batch_end=_telling(progress, epoch, epochs, steps))
+        lessons = _lessons(frames, rows, remixed, rng.permutation(2 * SEGMENTS))
+        model.fit(lessons, shuffle=False, verbose=0, callbacks=[said])
+        _keep(model, checkpoint, epoch + 1)
     return model
+
+
+def _lessons(frames: Frames, rows: np.ndarray, remixed: Remixed, order: np.ndarray) -> Any:
+    """A round's batches, for keras: segments of the hearings and remixes in the order given."""
+    import keras
+
+    class Lessons(keras.utils.PyDataset):  # type: ignore[misc]
+        def __len__(self) -> int:
+            return len(order) // BATCH
+
+        def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+            chosen = order[i * BATCH : (i + 1) * BATCH]
+            heard, made = chosen[chosen < len(rows)], chosen[chosen >= len(rows)] - len(rows)
+            inputs, targets = frames.batch(rows[heard])
+            others = remixed.embeddings[made].astype(np.float32) / frames.deviation
+            return (
+                np.concatenate([inputs, remixed.columns[made].astype(np.float32)]),
+                np.concatenate([targets, others]),
+            )
+
+    return Lessons()
+
+
+def _telling(progress: Progress | None, epoch: int, epochs: int, steps: int) -> Any:
+    """What tells of a round's steps."""
+
+    def tell(step: int, logs: dict[str, Any]) -> None:
+        if progress and step % 8 == 0:
+            told = f"student, round {epoch + 1}, loss {logs['loss']:.3f}"
+            progress(told, epoch * steps + step, epochs * steps)
+
+    return tell
+
+
+def _restore(model: Any, checkpoint: Path) -> int:
+    """How many rounds are finished, the model and its optimizer as they were after them."""
+    kept = sorted(checkpoint.glob("round-*.weights.h5"))
+    if not kept:
+        return 0
+    model.load_weights(kept[-1])
+    return int(kept[-1].name.removesuffix(".weights.h5").removeprefix("round-"))
+
+
+def _keep(model: Any, checkpoint: Path, finished: int) -> None:
+    unfinished = checkpoint / "unfinished.weights.h5"
+    model.save_weights(unfinished)
+    before = list(checkpoint.glob("round-*.weights.h5"))
+    unfinished.rename(checkpoint / f"round-{finished:04d}.weights.h5")
+    for path in before:
+        path.unlink()
 
 
 def train(
@@ -200,7 +248,7 @@ def train(
     Args:
         data: folder with a manifest.csv, or with one folder per label; labels are not used.
         out: model folder; ``artifacts/student`` when None.
-        epochs: rounds of 10 240 segments of four frames.
+        epochs: rounds of 10 240 segments of four frames, half of them remixes.
         passes: hearings of the data in the bank, shared with the detector.
 
     Returns:
@@ -220,9 +268,7 @@ def train(
     if not bank.is_built:
         bank.build(YamnetEmbedder(settings), progress)
     work = cache / "students" / f"all-{bank.folder.parent.name}-{epochs}-{seed}"
-    classes = teacher_classes(bank, settings)
-    heard = lessons(bank, settings, progress)
-    taught = distil(heard, classes, epochs=epochs, seed=seed, work=work, progress=progress)
+    taught = distil(bank, settings, epochs=epochs, seed=seed, work=work, progress=progress)
     student = StudentEmbedder(taught.data, settings.threads)
     given = np.asarray(embed_bank(bank, 0, student), np.float32)
     wanted = np.asarray(bank.open(0).embeddings, np.float32)
@@ -237,9 +283,8 @@ def train(
     options = {
         "clips": dict(sorted(counts.items())),
         "epochs": epochs,
-        "frames_per_epoch": SEGMENTS_PER_EPOCH * SEGMENT,
+        "frames_per_epoch": 2 * SEGMENTS * SEGMENT,
         "passes": passes,
-        "remix_passes": REMIX_PASSES,
         "seed": seed,
     }
     artifacts.save(
@@ -273,22 +318,9 @@ class Taught:
     half_precision_cosine: float
 
 
-def lessons(bank: Bank, settings: Settings, progress: Progress | None = None) -> list[Lesson]:
-    """All hearings of a built bank, and its remixes; those that are missing are made first.
-
-    Raises:
-        EmbedderError: YAMNet cannot be loaded.
-    """
-    from pipeline.embedding.yamnet import YamnetEmbedder
-
-    remixes = Remixes(bank, REMIX_PASSES)
-    remixes.build(lambda: YamnetEmbedder(settings), progress)
-    return [*bank, *remixes]
-
-
 def distil(
-    lessons: Iterable[Lesson],
-    classes: TeacherClasses,
+    bank: Bank,
+    settings: Settings,
     *,
     epochs: int,
     seed: int,
@@ -299,14 +331,22 @@ def distil(
     """Teach a student.
 
     Args:
-        lessons: what it hears, and what the teacher makes of it.
-        classes: what the teacher makes of an embedding.
+        bank: what it hears, and what the teacher makes of it; built.
         work: folder for checkpoints; an interrupted run goes on from there. To be removed once what is
             returned is safe.
         banned: (entries,) bool, clips that must teach nothing.
+
+    Raises:
+        EmbedderError: YAMNet cannot be loaded.
+        DataError: nothing is left to teach with.
     """
-    frames = Frames.gather(lessons, banned)
-    model = fit(frames, classes, epochs=epochs, seed=seed, checkpoint=work, progress=progress)
+    from pipeline.embedding.yamnet import YamnetEmbedder
+
+    frames = Frames.gather(bank, banned)
+    classes = teacher_classes(bank, settings)
+    teacher, threads = YamnetEmbedder(settings), settings.threads
+    with Remixes(bank, teacher, count=SEGMENTS, banned=banned, threads=threads) as remixes:
+        model = fit(frames, remixes, classes, epochs=epochs, seed=seed, checkpoint=work, progress=progress)
     probe = frames.batch(frames.index[:: max(1, len(frames.index) // 64)][:64])[0]
     data, cosine = to_onnx(model, frames.deviation, probe, work / "export")
     return Taught(data, model.count_params(), cosine)

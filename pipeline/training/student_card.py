@@ -34,8 +34,8 @@ python -m pipeline train student --data ../shared/data --seed {options["seed"]}
 - Teacher: YAMNet (Google, Apache 2.0), AudioSet weights. Only its answers were used, embeddings and class
   scores; no weight of it is in here.
 - Taught on {options["passes"]} hearings of the data (one clean, the others mixed, band-limited, coded,
-  reverberated, noisy, at other levels) and {options["remix_passes"]} passes of remixes (stretches of the
-  clean one, shifted in pitch, stretched, filtered and mixed as spectrograms, each named by the teacher),
+  reverberated, noisy, at other levels) and on remixes (stretches of the clean one, shifted in pitch,
+  stretched, filtered and mixed as spectrograms, each named by the teacher and heard once), half and half,
   {options["epochs"]} rounds of {options["frames_per_epoch"]:,} frames. Labels of the recordings were not
   used.
 - Half precision of the weights: embeddings before and after have a cosine of

@@ -80,11 +80,17 @@ def to_onnx(model: Any, deviation: np.ndarray, probe: np.ndarray, folder: Path) 
         The file, and the least cosine between embeddings in single and in half precision.
 
     Raises:
-        DataError: the exported network does not give what the original gives (1e-3 of the deviation).
+        DataError: the exported network does not give what the original gives (1e-3 of the deviation), or
+            keras runs on something that cannot export it.
     """
     import keras
     from keras import layers
 
+    if keras.backend.backend() != "tensorflow":
+        raise DataError(
+            "The network is taught and kept. Only TensorFlow can export it: run the same command again without "
+            "KERAS_BACKEND."
+        )
     units = layers.Rescaling(deviation.reshape(1, -1).tolist(), name="units")
     plain = keras.Model(model.inputs, units(model.output))
     wanted = np.asarray(plain(probe))

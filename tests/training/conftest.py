@@ -65,6 +65,7 @@ class MadeUpBank:
     entries: list[Entry]
     folder: Path
     heard: list[BankPass] = field(default_factory=list)
+    seed: int = 0
 
     @property
     def passes(self) -> int:

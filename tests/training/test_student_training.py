@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import artifacts
 from pipeline.audio import load
 from pipeline.embedding.student import StudentEmbedder
 from pipeline.embedding.yamnet import YamnetEmbedder
-from pipeline.errors import DataError
+from pipeline.errors import ArtifactError, DataError
 from pipeline.settings import get_settings
 from pipeline.training import held_out_students, student, student_network, teacher_classes
 from pipeline.training.bank import Bank
@@ -38,11 +39,23 @@ def classes() -> TeacherClasses:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _short_lessons() -> Iterator[None]:
+def _short_lessons(classes: TeacherClasses) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(student, "SEGMENTS_PER_EPOCH", 24)
+        patch.setattr(student, "SEGMENTS", 12)
         patch.setattr(student, "BATCH", 8)
+        patch.setattr(student, "teacher_classes", lambda *_: classes)
+        patch.setattr("pipeline.embedding.yamnet.YamnetEmbedder", _Teacher)
         yield
+
+
+class _Teacher:
+    """Hears something in every frame."""
+
+    def __init__(self, settings: object) -> None:
+        self._to = np.random.default_rng(5).normal(size=(64, 1024)).astype(np.float32)
+
+    def embed_columns(self, columns: np.ndarray) -> np.ndarray:
+        return np.maximum(columns[:192].reshape(4, 48, 64).mean(axis=1) @ self._to, 0)
 
 
 def test_segments_of_banned_clips_are_not_gathered_nor_what_they_are_mixed_into(bank: Any) -> None:
@@ -98,7 +111,7 @@ def test_a_batch_pairs_columns_with_their_own_targets(bank: Any) -> None:
 def taught(bank: Any, classes: TeacherClasses, tmp_path_factory: pytest.TempPathFactory) -> student.Taught:
     """A network after two very short epochs, without a break."""
     work = tmp_path_factory.mktemp("work") / "students"
-    return student.distil(bank, classes, epochs=2, seed=0, work=work)
+    return student.distil(bank, get_settings(), epochs=2, seed=0, work=work)
 
 
 def test_the_network_is_small_and_runs_without_its_teacher(taught: student.Taught, bank: Any) -> None:
@@ -126,22 +139,22 @@ def test_the_exported_network_is_the_trained_one(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_network(
-    taught: student.Taught, classes: TeacherClasses, bank: Any, tmp_path: Path
+    taught: student.Taught, bank: Any, tmp_path: Path
 ) -> None:
     def stop_in_the_second(what: str, done: int, total: int) -> None:
-        if "epoch 2" in what:
+        if "round 2" in what:
             raise KeyboardInterrupt
 
     work = tmp_path / "work"
     with pytest.raises(KeyboardInterrupt):
-        student.distil(bank, classes, epochs=2, seed=0, work=work, progress=stop_in_the_second)
-    assert (work / "checkpoint").is_file()
+        student.distil(bank, get_settings(), epochs=2, seed=0, work=work, progress=stop_in_the_second)
+    assert [path.name for path in work.iterdir()] == ["round-0001.weights.h5"]
     stages: list[str] = []
     found = student.distil(
-        bank, classes, epochs=2, seed=0, work=work, progress=lambda what, *_: stages.append(what)
+        bank, get_settings(), epochs=2, seed=0, work=work, progress=lambda what, *_: stages.append(what)
     )
     assert stages
-    assert all("epoch 2" in stage for stage in stages), "the first epoch was kept"
+    assert all("round 2" in stage for stage in stages), "the first round was kept"
     columns = bank.open(0).columns[: 48 * 6].astype(np.float32)
     ours, whole = (StudentEmbedder(d, threads=1).embed_columns(columns) for d in (found.data, taught.data))
     np.testing.assert_allclose(ours, whole, rtol=1e-2, atol=1e-2)
@@ -152,16 +165,15 @@ def test_no_fold_is_judged_by_a_student_that_heard_it(
 ) -> None:
     bans: list[np.ndarray] = []
 
-    def note(lessons: Any, classes: object, *, banned: np.ndarray, work: Path, **_: Any) -> student.Taught:
+    def note(bank: Any, settings: object, *, banned: np.ndarray, work: Path, **_: Any) -> student.Taught:
         bans.append(banned)
         work.mkdir()
         return taught
 
     monkeypatch.setattr(student, "distil", note)
-    monkeypatch.setattr(student, "lessons", lambda bank, *_: list(bank))
-    monkeypatch.setattr(held_out_students, "teacher_classes", lambda *_: None)
     (tmp_path / "students").mkdir()
-    options: dict[str, Any] = {"settings": get_settings(), "cache": tmp_path, "seed": 0, "progress": None}
+    nothing_shipped = get_settings().model_copy(update={"artifacts_dir": tmp_path / "none"})
+    options: dict[str, Any] = {"settings": nothing_shipped, "cache": tmp_path, "seed": 0, "progress": None}
     students = held_out_students.students_without_folds(bank, bank.entries, **options)
     embeddings = held_out_students.student_embeddings(students)
     fold_of = folds(bank.entries)
@@ -174,6 +186,26 @@ def test_no_fold_is_judged_by_a_student_that_heard_it(
     held_out_students.students_without_folds(bank, bank.entries, **options)
     assert len(bans) == fold_of.max() + 1, "students once taught are kept"
     assert {p.suffix for p in (tmp_path / "students").iterdir()} == {".onnx"}, "and no checkpoints"
+
+
+def test_a_student_that_comes_with_the_detector_is_not_taught_again(
+    bank: Any, taught: student.Taught, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_lessons(*_: Any, **__: Any) -> student.Taught:
+        raise AssertionError("it was there")
+
+    monkeypatch.setattr(student, "distil", no_lessons)
+    name = held_out_students.file_name(1, bank, 0)
+    about: dict[str, Any] = {"kind": "detector", "schema": {}, "training": {}, "metrics": {}, "card": ""}
+    artifacts.save(tmp_path / "detector-student", files={name: taught.data}, **about)
+    settings = get_settings().model_copy(update={"artifacts_dir": tmp_path})
+    options: dict[str, Any] = {"settings": settings, "cache": tmp_path, "seed": 0, "progress": None}
+    assert held_out_students.student_without(1, bank, **options) == taught.data
+    with pytest.raises(AssertionError, match="it was there"):  # another fold's is not
+        held_out_students.student_without(0, bank, **options)
+    (tmp_path / "detector-student" / name).write_bytes(taught.data[::-1])
+    with pytest.raises(ArtifactError, match="not the one its manifest names"):
+        held_out_students.student_without(1, bank, **options)
 
 
 def test_the_teachers_last_layer_is_found_out_from_its_answers(
