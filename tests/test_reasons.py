@@ -134,6 +134,9 @@ def test_the_two_protocols_tell_the_two_stories() -> None:
     row, donor = (metrics["protocols"][name]["figures"] for name in ("row", "donor"))
     assert row["accuracy"]["value"] > 0.9
     assert row["macro_f1"]["value"] > 0.7
+    as_recorded = metrics["protocols"]["row"]["by_copy"]["original"]
+    assert as_recorded["accuracy"] == pytest.approx(0.96, abs=0.02)
+    assert as_recorded["macro_f1"] > 0.88
     assert metrics["protocols"]["row"]["permutation"]["macro_f1"]["p"] < 0.01
     assert metrics["floors"]["accuracy"] == pytest.approx(0.836, abs=0.001)
     assert donor["accuracy"]["value"] < metrics["floors"]["accuracy"]

@@ -16,7 +16,7 @@ from pipeline.evaluation.intervals import bootstrap_by_group, permutation_test
 from pipeline.evaluation.reason_tables import to_markdown
 from pipeline.training.protocols import PROTOCOLS, FoldScores, Protocol
 from pipeline.training.reason_calibration import log_loss, nested, of_true_class
-from pipeline.training.reason_features import Progress, ReasonData, load_data
+from pipeline.training.reason_features import AUGMENTED, ORIGINAL, Progress, ReasonData, load_data
 from pipeline.training.reason_recipe import out_of_fold
 from pipeline.training.reason_set import ReasonSet
 
@@ -158,8 +158,8 @@ def evaluate(
         progress: called with (stage, done, total).
 
     Returns:
-        JSON-able report: ``data``, ``options``, ``floors``, ``protocols`` (by name) and, when ``donor`` is
-        among them, ``calibration``.
+        JSON-able report: ``data``, ``options``, ``floors``, ``protocols`` (by name; ``row`` also by
+        copy) and, when ``donor`` is among them, ``calibration``.
 
     Raises:
         SettingsError: unknown protocol.
@@ -170,18 +170,32 @@ def evaluate(
     if not isinstance(data, ReasonData):
         data = load_data(data, schema=schema, per_class=per_class, cache_dir=cache, progress=progress)
     read = data
+    seen: dict[Protocol, FoldScores] = {}
 
     def scored(protocol: Protocol, times: int) -> FoldScores:
-        return out_of_fold(
+        seen[protocol] = out_of_fold(
             read, protocol, repeats=times, folds=folds, seed=seed, cache_dir=cache, progress=progress
         )
+        return seen[protocol]
 
     options = {"repeats": repeats, "folds": folds, "draws": draws, "seed": seed}
     report = report_on(data, scored, protocols=protocols, **options)
     report["options"]["schema"] = data.schema
+    if "row" in seen:
+        report["protocols"]["row"]["by_copy"] = _by_copy(seen["row"], data.copies)
     if out is not None:
         write_json(report, out)
     return report
+
+
+def _by_copy(folds: FoldScores, copies: int) -> dict[str, dict[str, float]]:
+    """Accuracy and macro-F1 of the recordings as they are, and of each kind of copy, rows split at random."""
+    figures: dict[str, dict[str, float]] = {}
+    for k, name in enumerate((ORIGINAL, *AUGMENTED)[:copies]):
+        rows = slice(k, None, copies)
+        of_copy = metrics(folds.labels[rows], folds.scores[0, rows])
+        figures[name] = {figure: of_copy[figure] for figure in ("accuracy", "macro_f1")}
+    return figures
 
 
 def require_protocols(protocols: Sequence[str]) -> None:

@@ -88,8 +88,8 @@ def to_onnx(model: Any, deviation: np.ndarray, probe: np.ndarray, folder: Path) 
 
     if keras.backend.backend() != "tensorflow":
         raise DataError(
-            "The network is taught and kept. Only TensorFlow can export it: run the same command again without "
-            "KERAS_BACKEND."
+            "The network is taught and kept. Only TensorFlow can export it: run the same command again "
+            "without KERAS_BACKEND."
         )
     units = layers.Rescaling(deviation.reshape(1, -1).tolist(), name="units")
     plain = keras.Model(model.inputs, units(model.output))

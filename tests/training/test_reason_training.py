@@ -80,6 +80,9 @@ def test_voices_without_reasons_look_learned_by_row_and_are_chance_by_donor(tmp_
     report = evaluate(make_data(), repeats=1, folds=3, draws=50, cache_dir=tmp_path, seed=1)
     row, donor = (report["protocols"][name]["figures"]["accuracy"]["value"] for name in ("row", "donor"))
     assert row > 0.9
+    by_copy = report["protocols"]["row"]["by_copy"]
+    assert list(by_copy) == ["original", "pitch+2", "pitch-2"]
+    assert np.mean([figures["accuracy"] for figures in by_copy.values()]) == pytest.approx(row)
     assert donor < 0.6
     assert report["protocols"]["donor"]["permutation"]["auc"]["p"] > 0.01
     assert not report["calibration"]["lift"]
