@@ -47,10 +47,10 @@ PREDICTED: dict[str, Any] = {
     "threshold": 0.6,
     "scores": {
         "belly_pain": 0.020006,
-        "burping": 3.4741e-05,
-        "discomfort": 0.040012,
-        "hungry": 0.76409,
-        "tired": 0.17586,
+        "burping": 2.2656e-05,
+        "discomfort": 0.040013,
+        "hungry": 0.7638,
+        "tired": 0.17615,
     },
     "probabilities": {
         "belly_pain": 0.035909,
@@ -81,8 +81,8 @@ PREPROCESSED: dict[str, Any] = {
 CLASSIFIED: dict[str, Any] = {
     "path": "cry.wav",
     "duration_s": 7.0,
-    "detection": {"is_cry": True, "cry_probability": 0.97156, "threshold": 0.918, "embedder": "student"},
-    "episodes": [{"start_s": 0.0, "end_s": 7.0, "peak": 0.97156, "mean": 0.93779}],
+    "detection": {"is_cry": True, "cry_probability": 0.98536, "threshold": 0.939, "embedder": "student"},
+    "episodes": [{"start_s": 0.0, "end_s": 7.0, "peak": 0.98536, "mean": 0.97315}],
     "label": "hungry",
     "class_id": 3,
     "probability": 0.83243,
