@@ -107,7 +107,7 @@ def held_out_detectors(
         network = getattr(hearing[fold], "checksum", "")
         key = [HELD_OUT_VERSION, bank.folder.parent.name, bank.passes, embedder, network, fold, frames]
         head = _kept(cache, [*key, [(e.kind, e.group) for e in entries]], partial(fit, fold))
-        head = recipe.judging_together(head)
+        head = recipe.judging_together(head, embedder)
         sources = frozenset(e.source for e, f in zip(entries, fold_of, strict=True) if f == fold)
         found.append(HeldOut(fold, sources, head, hearing[fold]))
     return found

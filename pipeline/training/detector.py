@@ -131,9 +131,8 @@ def train(
     windows = [
         recipe.windows_of(h, embeddings(material.bank, k, 0), frames) for k, h in enumerate(material.bank)
     ]
-    head = recipe.fit_head(windows, material.entries)
     head = replace(
-        head,
+        recipe.judging_together(recipe.fit_head(windows, material.entries), embedder),
         calibration=np.array(report["threshold"]["calibration"]),
         threshold=np.array(report["threshold"]["value"]),
     )

@@ -31,7 +31,7 @@ logistic regression, calibration. Beside the components the regression sees one 
 own class for a baby's cry rises, learned from its scores on the training sounds by ridge regression, because
 that class has heard more babies than any labelled set here. A clip's score is its best window's. Along
 recordings longer than 20 s the last {recipe.SUSTAINED_WINDOWS} windows are also judged together, and each may
-then be less sure by {recipe.SUSTAINED_GAIN:g} in log-odds (`pipeline.detection.Evidence`; what that does to
+then be less sure by {recipe.SUSTAINED_GAIN[embedder]:g} in log-odds (`pipeline.detection.Evidence`; what that does to
 nights is in `docs/nights.md`). The clips below are shorter, so it has no part in their figures.
 
 ```

@@ -38,7 +38,7 @@ _LEAST_SCORE = 1e-4
 # Crying goes on, most of what resembles it does not: 42 windows (20 s) are also judged together, and each may
 # then be less sure by this much in log-odds (docs/nights.md: how it was settled, and what other values do).
 SUSTAINED_WINDOWS = 42
-SUSTAINED_GAIN = 5.0
+SUSTAINED_GAIN = {"yamnet": 5.0, "student": 4.5}
 # Of a logistic regression of crying on the mean log-odds of so many windows, on the same nights.
 SUSTAINED_SLOPE = 3.0
 # Figures of the mixed tests stay honest only if these backgrounds teach nothing.
@@ -235,18 +235,20 @@ def fit_head(
         calibration=np.array([1.0, 0.0]),
         threshold=np.array(0.5),
         window=np.array(passes[0].frames),
-        sustained_windows=np.array(SUSTAINED_WINDOWS),
-        sustained_gain=np.array(SUSTAINED_GAIN),
+        sustained_windows=np.array(0),
+        sustained_gain=np.array(0.0),
         sustained_slope=np.array(SUSTAINED_SLOPE),
     )
 
 
-def judging_together(head: DetectorHead) -> DetectorHead:
-    """The head with the recipe's way of judging 20 s together, which is not fitted with it."""
+def judging_together(head: DetectorHead, embedder: str) -> DetectorHead:
+    """The head of an embedder, "yamnet" or "student", with its way of judging 20 s together, which is not
+    fitted with it.
+    """
     return replace(
         head,
         sustained_windows=np.array(SUSTAINED_WINDOWS),
-        sustained_gain=np.array(SUSTAINED_GAIN),
+        sustained_gain=np.array(SUSTAINED_GAIN[embedder]),
         sustained_slope=np.array(SUSTAINED_SLOPE),
     )
 

@@ -137,6 +137,7 @@ class Crylens(Listener):
         calibration, threshold = detector.settle(validation)
         windows = [detector_recipe.windows_of(heard, embeddings(bank, k, 0)) for k, heard in enumerate(bank)]
         head = detector_recipe.fit_head(windows, bank.entries)
+        head = detector_recipe.judging_together(head, self.embedding)
         self._head = replace(head, calibration=np.array(calibration), threshold=np.array(threshold))
         self._learned = saving.learned_from(examples, y, groups, self.classes, seed)
 
