@@ -24,6 +24,7 @@ def model_card(report: dict[str, Any], embedder: str, counts: dict[str, int]) ->
         else ""
     )
     final, by_fold = report["window_frames"]["final"], report["window_frames"]["by_fold"]
+    gain = recipe.SUSTAINED_GAIN[embedder]
     return f"""# Cry detector on the {embedder} embedding
 
 Mean and standard deviation of the embeddings over {_length(final)} s (2048 numbers), StandardScaler, PCA,
@@ -31,7 +32,7 @@ logistic regression, calibration. Beside the components the regression sees one 
 own class for a baby's cry rises, learned from its scores on the training sounds by ridge regression, because
 that class has heard more babies than any labelled set here. A clip's score is its best window's. Along
 recordings longer than 20 s the last {recipe.SUSTAINED_WINDOWS} windows are also judged together, and each may
-then be less sure by {recipe.SUSTAINED_GAIN[embedder]:g} in log-odds (`pipeline.detection.Evidence`; what that does to
+then be less sure by {gain:g} in log-odds (`pipeline.detection.Evidence`; what that does to
 nights is in `docs/nights.md`). The clips below are shorter, so it has no part in their figures.
 
 ```
