@@ -122,7 +122,9 @@ def test_a_random_split_promises_what_a_grouped_one_does_not_keep(voices: dict[s
     found = planted.check(voices, "gap")
     assert found["severity"] == "note", planted.dumped(voices)
     assert found["numbers"]["random"]["value"] > 0.65
-    assert found["numbers"]["grouped"]["value"] < 0.55
+    # Twenty voices and labels dealt at random: some embedding finds 0.57 in them, which is chance as well.
+    assert found["numbers"]["grouped"]["value"] < found["numbers"]["null"]["high_95"]
+    assert found["numbers"]["grouped"]["low"] < 0.5
     assert found["numbers"]["gap"]["low"] > 0
 
 

@@ -56,7 +56,7 @@ def test_what_the_check_says_is_what_the_monitor_does(tmp_path: Path) -> None:
 
 
 def test_it_is_said_in_words_when_no_cry_would_be_caught(ears: Ears) -> None:
-    loud = (0.15 * np.random.default_rng(6).standard_normal(31 * SAMPLE_RATE)).astype(np.float32)
+    loud = (0.5 * np.random.default_rng(6).standard_normal(31 * SAMPLE_RATE)).astype(np.float32)
     cries = [DEMOS["cry"].make(seed) for seed in range(2)]
     check = soundcheck.sound_check(loud, ears, cries, white_noise=False)
     assert check.backgrounds[0].all_caught_dbfs is None
