@@ -76,7 +76,7 @@ class Remixes:
             raise DataError("No training audio is left to remix once the banned clips are gone.")
         self._teacher, self._count = teacher, count
         self._pool = ThreadPoolExecutor(threads)
-        self._asked: dict[int, list[Future[tuple[FloatArray, FloatArray]]]] = {}
+        self._asked: dict[int, list[Future[tuple[np.ndarray, np.ndarray]]]] = {}
 
     def __enter__(self) -> Remixes:
         return self
@@ -115,11 +115,11 @@ class Remixes:
         example, partner = (int(i) for i in rng.integers(len(self._allowed), size=2))
         return Draw(remix, example, partner if rng.random() < MIXED else -1)
 
-    def _make(self, number: int, draw: Draw) -> tuple[FloatArray, FloatArray]:
+    def _make(self, number: int, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
         rng = self._generator(number, draw.number)
         self._draw(draw.number, rng)  # goes on where the draw ended
         heard = _finished(self._mixture(draw, rng), rng)
-        return heard, self._teacher.embed_columns(heard)
+        return heard.astype(np.float16), self._teacher.embed_columns(heard).astype(np.float16)
 
     def _mixture(self, draw: Draw, rng: np.random.Generator) -> FloatArray:
         """What a draw names, changed and mixed: magnitudes (240, 64)."""
