@@ -109,7 +109,7 @@ def _shipped(name: str, settings: Settings) -> bytes | None:
     try:
         model = open_artifact("detector-student", settings=settings, kind="detector")
     except ArtifactError:
-        return None  # none was trained yet
+        return None  # none, or a broken one that is about to be trained again
     return model.read_bytes(name) if name in model.manifest["files"] else None
 
 
